@@ -1,0 +1,58 @@
+# Everything a person or CI runs. `make` prints this help.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help
+help: ## print this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.PHONY: install
+install: $(STAMP) ## make .venv with everything pinned
+
+.PHONY: demo
+demo: $(STAMP) ## the whole pipeline on a simulated market: live table here, dashboard in the browser
+	$(BIN)/python -m deploy.local demo
+
+.PHONY: live
+live: $(STAMP) ## the same on the real exchange
+	$(BIN)/python -m deploy.local live
+
+.PHONY: up
+up: ## the docker-compose stack in the background
+	docker compose up --detach --build
+
+.PHONY: test
+test: $(STAMP) ## all tests, with a real broker, database and browser where they are to be had
+	@bash deploy/local/system_packages.sh
+	$(BIN)/python -m pytest
+
+.PHONY: check
+check: $(STAMP) ## format, lint, types and the fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not integration"
+
+.PHONY: bench
+bench: $(STAMP) ## measure the pipeline
+	$(BIN)/python -m benchmarks pipeline
+
+.PHONY: lock
+lock: $(STAMP) ## pin dependencies anew after a change of pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-header --output-file requirements.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header --extra dev -c requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+.PHONY: clean
+clean: ## remove .venv, caches and local data
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist data *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Ways to run the stack: a broker (`kafka/`), without Docker (`local/`), and later Kubernetes."""

@@ -1,0 +1,256 @@
+"""The events on the topics: immutable, JSON on the wire, one JSON Schema file each in `docs/schemas/`.
+
+Rules: times are integer microseconds since the Unix epoch, UTC (`_us`); prices and quantities are float64 (we
+detect, we do not settle: ADR 0003); readers ignore unknown fields; a new field comes with a default.
+`symbol` is venue-independent, base and quote joined by a hyphen (`BTC-USDT`), and is the Kafka key, so that
+every venue's trades of one market meet in one partition.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+PositiveFloat = Annotated[float, msgspec.Meta(gt=0, lt=1e300)]
+Symbol = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Exchange = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+TimeUs = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Base of everything that is written to a topic."""
+
+
+class Trade(msgspec.Struct, frozen=True, gc=False):
+    """One public trade, as a venue reported it.
+
+    Attributes:
+        exchange: venue, lower case (`binance`).
+        symbol: market, venue-independent (`BTC-USDT`).
+        trade_id: the venue's id of the trade, increasing by one within venue and market.
+        price: quote units per base unit.
+        quantity: base units.
+        is_buyer_maker: true when the taker sold.
+        event_time_us: when the trade happened, by the venue's clock.
+        received_time_us: when we received it, by our clock.
+    """
+
+    exchange: Exchange
+    symbol: Symbol
+    trade_id: Annotated[int, msgspec.Meta(ge=0)]
+    price: PositiveFloat
+    quantity: PositiveFloat
+    is_buyer_maker: bool
+    event_time_us: TimeUs
+    received_time_us: TimeUs
+
+
+class Severity(StrEnum):
+    """How much a person should care, lowest first. Derived from rarity and kind in `detector/severity.py`."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """Position in the order, 0 for the lowest."""
+        return list(Severity).index(self)
+
+
+class EpisodePhase(StrEnum):
+    """Where an episode stands when an anomaly event is emitted."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    CLOSED = "closed"
+
+
+class Window(Event, frozen=True, kw_only=True, gc=False):
+    """A span of event time, both ends included."""
+
+    start_us: TimeUs
+    end_us: TimeUs
+
+
+class Episode(Event, frozen=True, kw_only=True, gc=False):
+    """Consecutive anomalies of one kind on one market, told as one story.
+
+    Attributes:
+        episode_id: the `anomaly_id` of the event that opened it.
+        phase: opened, updated or closed.
+        opened_us: event time of its first anomalous trade.
+        last_us: event time of its latest anomalous trade.
+        trades: anomalous trades so far.
+        peak_score: highest score so far.
+        peak_rarity: lowest rarity so far (probability).
+    """
+
+    episode_id: str
+    phase: EpisodePhase
+    opened_us: TimeUs
+    last_us: TimeUs
+    trades: Annotated[int, msgspec.Meta(ge=1)]
+    peak_score: float
+    peak_rarity: Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Anomaly(Event, frozen=True, kw_only=True, gc=False):
+    """Something abnormal, why we think so, and how rare it is.
+
+    Attributes:
+        anomaly_id: derived from content (`shared.codec.anomaly_id`), so a replay repeats it.
+        symbol: market.
+        exchange: venue of the source trade.
+        kind: what it is (`whale`, `flash_crash`, `combined`, ...).
+        detector: name of the detector that found it.
+        fingerprint: of the detector's configuration and version.
+        severity: derived from rarity and kind.
+        score: the detector's raw score, higher is stranger; its unit is in the detector's docstring.
+        rarity: calibrated probability of something at least this strange, per trade; null while the
+            calibrator is warming up (only detectors with absolute thresholds speak before that).
+        threshold: the rarity or score that was exceeded; `threshold_on` says which.
+        threshold_on: `rarity` or `score`.
+        event_time_us: of the source trade.
+        trade_id: of the source trade.
+        price: of the source trade, in quote units.
+        window: the span of event time that the judgement rests on.
+        features: the values that were judged.
+        contributions: per feature, the share of the score (adds up to 1, never negative).
+        reason: one English sentence with numbers in it.
+        episode: the episode that this event opens, updates or closes.
+    """
+
+    anomaly_id: str
+    symbol: Symbol
+    exchange: Exchange
+    kind: str
+    detector: str
+    fingerprint: str
+    severity: Severity
+    score: float
+    rarity: float | None
+    threshold: float
+    threshold_on: str = "rarity"
+    event_time_us: TimeUs
+    trade_id: int
+    price: float
+    window: Window
+    features: dict[str, float]
+    contributions: dict[str, float]
+    reason: str
+    episode: Episode
+
+
+class Quarantine(Event, frozen=True, kw_only=True, gc=False):
+    """A detector raised on valid data: it stops for this market, the others go on."""
+
+    symbol: Symbol
+    detector: str
+    fingerprint: str
+    error: str
+    event_time_us: TimeUs
+    trade_id: int
+
+
+class TapeGap(Event, frozen=True, kw_only=True, gc=False):
+    """Trades that the venue made and that we could not get: never hidden.
+
+    Attributes:
+        exchange: venue.
+        symbol: market.
+        first_missing_id: first id that is missing.
+        last_missing_id: last id that is missing, included.
+        reason: why it could not be filled.
+        detected_time_us: when we gave up, by our clock.
+    """
+
+    exchange: Exchange
+    symbol: Symbol
+    first_missing_id: int
+    last_missing_id: int
+    reason: str
+    detected_time_us: TimeUs
+
+
+class DeadLetter(Event, frozen=True, kw_only=True, gc=False):
+    """A record that could not be decoded or was invalid, with its original bytes.
+
+    Attributes:
+        source: topic, or exchange stream, that it came from.
+        partition: its Kafka partition, -1 when it did not come from Kafka.
+        offset: its Kafka offset, -1 when it did not come from Kafka.
+        key: original key (base64 on the wire).
+        payload: original bytes (base64 on the wire).
+        reason: what is wrong with it.
+        time_us: when it was refused, by our clock.
+    """
+
+    source: str
+    partition: int
+    offset: int
+    key: bytes
+    payload: bytes
+    reason: str
+    time_us: TimeUs
+
+
+class AlertState(StrEnum):
+    """Where an alert stands in its life."""
+
+    FIRING = "firing"
+    ACKNOWLEDGED = "acknowledged"
+    ESCALATED = "escalated"
+    RESOLVED = "resolved"
+    SILENCED = "silenced"
+
+
+class Alert(Event, frozen=True, kw_only=True, gc=False):
+    """A change in the life of an alert.
+
+    Attributes:
+        alert_id: stable over the alert's life.
+        anomaly_id: the anomaly that caused this change.
+        symbol: market.
+        kind: of the anomaly.
+        severity: of the anomaly.
+        state: the state entered.
+        channels: where notifications went; empty when none was due.
+        detail: why, in words (`cooldown 300 s`, `delivered`).
+        time_us: of the change, by the alerter's clock.
+    """
+
+    alert_id: str
+    anomaly_id: str
+    symbol: Symbol
+    kind: str
+    severity: Severity
+    state: AlertState
+    channels: list[str]
+    detail: str
+    time_us: TimeUs
+
+
+class WorkerStatus(Event, frozen=True, kw_only=True, gc=False):
+    """A worker's sign of life, once every few seconds.
+
+    Attributes:
+        worker: role (`producer`, `detector`, ...).
+        instance: one process of that role.
+        state: `starting`, `running`, `degraded` or `stopping`.
+        started_us: when the process began.
+        time_us: when this was said.
+        figures: named numbers, the unit in the name (`trades_total`, `lag_records`, `latency_p99_ms`).
+        markets: per market, named numbers (`last_trade_id`, `gaps_total`, `silence_s`).
+        detail: one sentence when the state is not `running`.
+    """
+
+    worker: str
+    instance: str
+    state: str
+    started_us: TimeUs
+    time_us: TimeUs
+    figures: dict[str, float]
+    markets: dict[str, dict[str, float]] = msgspec.field(default_factory=dict)
+    detail: str = ""

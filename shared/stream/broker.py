@@ -1,0 +1,183 @@
+"""What the runtime needs of a broker, as interfaces; `kafka.py` and `memory.py` implement them.
+
+A `Message` is confluent_kafka's own, method by method, so that no record is wrapped in a second object on its
+way in. Errors are those of `shared.errors`: retriable, abortable, fatal.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic, named without the deployment's prefix."""
+
+    topic: str
+    partition: int
+
+
+class Message(Protocol):
+    """A record as it was consumed. Only sound records are handed out; errors are raised by `consume`."""
+
+    def topic(self) -> str:
+        """Return its topic, without the deployment's prefix."""
+        ...
+
+    def partition(self) -> int:
+        """Return its partition."""
+        ...
+
+    def offset(self) -> int:
+        """Return its offset."""
+        ...
+
+    def key(self) -> bytes | None:
+        """Return its key."""
+        ...
+
+    def value(self) -> bytes:
+        """Return its value."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RebalanceListener:
+    """What to do when partitions come and go. Called from within `Consumer.consume`.
+
+    Attributes:
+        assigned: partitions newly ours; the callee may `seek` them.
+        revoked: partitions to give up in order: finish and commit.
+        lost: partitions that somebody else already has: drop the work, commit nothing.
+    """
+
+    assigned: Callable[[Sequence[TopicPartition]], None]
+    revoked: Callable[[Sequence[TopicPartition]], None]
+    lost: Callable[[Sequence[TopicPartition]], None]
+
+
+class Consumer(Protocol):
+    """Reads records. Not safe for use by several threads."""
+
+    def subscribe(self, topics: Sequence[str], listener: RebalanceListener | None = None) -> None:
+        """Join the group and take part in sharing the topics' partitions."""
+        ...
+
+    def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions from these offsets, outside any group."""
+        ...
+
+    def consume(self, max_records: int, timeout_s: float) -> list[Message]:
+        """Return up to `max_records` records, waiting at most `timeout_s` for the first.
+
+        Raises:
+            BrokerRetriableError: the broker is unreachable for now.
+            BrokerFatalError: this consumer cannot go on.
+        """
+        ...
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Continue an assigned partition at `offset`."""
+        ...
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Fetch nothing from these partitions until `resume`."""
+        ...
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Fetch from these partitions again."""
+        ...
+
+    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the group's committed offsets (the next to read); partitions without one are left out."""
+        ...
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit the next offsets to read, and wait for the answer."""
+        ...
+
+    def bounds(self, partition: TopicPartition) -> tuple[int, int]:
+        """Return the first retained offset and the one after the last."""
+        ...
+
+    def partitions_of(self, topic: str) -> list[TopicPartition]:
+        """Return the partitions of a topic; an empty list when it does not exist."""
+        ...
+
+    def offsets_at(self, time_us: int, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the first offset written at or after a time, or the end offset when there is none."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group."""
+        ...
+
+
+class Producer(Protocol):
+    """Writes records; with a transactional id, in transactions."""
+
+    def produce(self, topic: str, value: bytes | None, *, key: bytes, partition: int | None = None) -> None:
+        """Queue a record. A `None` value is a tombstone.
+
+        Blocks while the queue is full. A failed delivery is raised by a later `produce`, `poll` or `flush`.
+
+        Raises:
+            BrokerError: an earlier record could not be delivered.
+        """
+        ...
+
+    def try_produce(self, topic: str, value: bytes, *, key: bytes, partition: int | None = None) -> bool:
+        """Queue a record and return true, or return false at once when the queue is full."""
+        ...
+
+    def poll(self, timeout_s: float = 0) -> None:
+        """Serve delivery reports.
+
+        Raises:
+            BrokerError: a record could not be delivered.
+        """
+        ...
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait until every queued record is acknowledged; return how many are not.
+
+        Raises:
+            BrokerError: a record could not be delivered.
+        """
+        ...
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        ...
+
+    def commit(self, offsets: Mapping[TopicPartition, int], consumer: Consumer) -> None:
+        """Commit what was produced since `begin`, together with the consumer's next offsets to read."""
+        ...
+
+    def abort(self) -> None:
+        """Forget what was produced since `begin`."""
+        ...
+
+    def close(self) -> None:
+        """Flush and release the connection."""
+        ...
+
+
+class Broker(Protocol):
+    """A place that has topics."""
+
+    def ensure_topics(self) -> None:
+        """Create the topics of `shared.topics` that are missing, and wait until they can be used.
+
+        Raises:
+            BrokerError: the broker cannot be reached, or refuses.
+            ConfigError: a topic exists with another number of partitions.
+        """
+        ...
+
+    def consumer(self, *, group: str | None, from_start: bool = True, max_wait_ms: int = 100) -> Consumer:
+        """Return a consumer that reads committed records only; without a group it can only `assign`."""
+        ...
+
+    def producer(self, *, transactional_id: str | None = None) -> Producer:
+        """Return an idempotent producer (`acks=all`); with an id, a transactional one, fencing its elder."""
+        ...
