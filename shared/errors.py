@@ -11,6 +11,9 @@
     │   ├── BrokerRetriableError  the broker will answer later           → retry
     │   ├── BrokerAbortableError  the transaction must be aborted        → retry from the last commit
     │   └── BrokerFatalError      fenced, or unusable for this process   → crash
+    ├── StoreError                the database reported an error         → crash
+    │   └── StoreUnavailableError it will answer later                   → retry
+    ├── RecordingError            a recording cannot be read
     ├── SnapshotRefusedError      a snapshot of another version or configuration, or damaged
     ├── ExchangeError             the exchange answered with an error
     │   ├── RateLimitedError      asked to wait                          → retry after `retry_after_s`
@@ -108,6 +111,33 @@ class BrokerAbortableError(BrokerError):
 
 class BrokerFatalError(BrokerError):
     """This client can do nothing more: it was fenced, or the broker lacks what it needs."""
+
+
+class StoreError(TapewatchError):
+    """The database reported an error. Its text never holds a password or a stored value."""
+
+    def __init__(self, operation: str, *, detail: str) -> None:
+        super().__init__(f"store {operation}: {detail}")
+        self.operation = operation
+        self.detail = detail
+
+
+class StoreUnavailableError(StoreError):
+    """The database cannot be reached, or is locked by another process; the same call may succeed later."""
+
+
+class RecordingError(TapewatchError):
+    """A recording cannot be read: it is damaged, or of no known form.
+
+    Attributes:
+        path: the file.
+        reason: what is wrong, and where.
+    """
+
+    def __init__(self, path: str, *, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
 
 
 class SnapshotRefusedError(TapewatchError):

@@ -1,0 +1,15 @@
+"""Recordings of trades, read the same way whatever form they have.
+
+`reader.read` takes files and folders, recognises each one's form by its content and yields batches of trades
+in time order:
+
+- `frames.py`: raw WebSocket frames of Binance, one a line, with or without the time they were received;
+- `archive.py`: files of Binance's public archive, `trades` and `aggTrades`, zipped or not;
+- `parquet.py`: this project's own Parquet recordings, written by the recorder.
+
+`markets.py` turns a venue's name of a market into ours without asking the venue.
+"""
+
+from shared.recordings.reader import read
+
+__all__ = ["read"]
