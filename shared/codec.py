@@ -38,9 +38,10 @@ def decode(payload: bytes, event_type: type[E]) -> E:
         InvalidRecordError: the bytes are no JSON, lack a field, or a value is out of bounds.
     """
     try:
-        return decoder(event_type).decode(payload)
+        event: E = decoder(event_type).decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRecordError(str(error), payload=payload) from error
+    return event
 
 
 def trade_fault(trade: Trade) -> str | None:

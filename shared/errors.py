@@ -84,7 +84,7 @@ class DeadLetterLimitError(TapewatchError):
 
     def __init__(self, *, count: int, limit: int, window_s: float) -> None:
         super().__init__(
-            f"{count} invalid records within {window_s:g} s (limit {limit}): halting, not draining the topic. "
+            f"{count} invalid records within {window_s:g} s (limit {limit}): halting here. "
             "Look at the dead-letters topic, then fix the writer or the decoder."
         )
         self.count = count

@@ -4,7 +4,7 @@ A `Message` is confluent_kafka's own, method by method, so that no record is wra
 way in. Errors are those of `shared.errors`: retriable, abortable, fatal.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -20,7 +20,7 @@ class Message(Protocol):
     """A record as it was consumed. Only sound records are handed out; errors are raised by `consume`."""
 
     def topic(self) -> str:
-        """Return its topic, without the deployment's prefix."""
+        """Return its topic as the broker names it; `Consumer.topic_of` gives our name."""
         ...
 
     def partition(self) -> int:
@@ -45,12 +45,13 @@ class RebalanceListener:
     """What to do when partitions come and go. Called from within `Consumer.consume`.
 
     Attributes:
-        assigned: partitions newly ours; the callee may `seek` them.
+        assigned: partitions newly ours; the callee returns the offsets to start from, and leaves out those
+            that start at the group's committed offset.
         revoked: partitions to give up in order: finish and commit.
         lost: partitions that somebody else already has: drop the work, commit nothing.
     """
 
-    assigned: Callable[[Sequence[TopicPartition]], None]
+    assigned: Callable[[Sequence[TopicPartition]], Mapping[TopicPartition, int]]
     revoked: Callable[[Sequence[TopicPartition]], None]
     lost: Callable[[Sequence[TopicPartition]], None]
 
@@ -75,6 +76,10 @@ class Consumer(Protocol):
         """
         ...
 
+    def topic_of(self, message: Message) -> str:
+        """Return the topic of a record, without the deployment's prefix."""
+        ...
+
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Continue an assigned partition at `offset`."""
         ...
@@ -97,6 +102,10 @@ class Consumer(Protocol):
 
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """Return the first retained offset and the one after the last."""
+        ...
+
+    def lag(self, partition: TopicPartition, position: int) -> int:
+        """Return how many records lie at or after `position`, as far as known without asking the broker."""
         ...
 
     def partitions_of(self, topic: str) -> list[TopicPartition]:
@@ -174,8 +183,17 @@ class Broker(Protocol):
         """
         ...
 
-    def consumer(self, *, group: str | None, from_start: bool = True, max_wait_ms: int = 100) -> Consumer:
-        """Return a consumer that reads committed records only; without a group it can only `assign`."""
+    def consumer(self, *, group: str | None, from_start: bool = True) -> Consumer:
+        """Return a consumer that reads committed records only.
+
+        Args:
+            group: the consumer group; without one the consumer can only `assign`.
+            from_start: where a group without committed offsets begins, at the first record or after the last.
+        """
+        ...
+
+    def read_partition(self, partition: TopicPartition) -> Iterator[Message]:
+        """Return every retained committed record of a partition, up to what is its end now."""
         ...
 
     def producer(self, *, transactional_id: str | None = None) -> Producer:

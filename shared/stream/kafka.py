@@ -1,0 +1,512 @@
+"""Kafka behind the interfaces of `broker.py`; the one file that imports confluent_kafka.
+
+Consumers read committed records only and commit by hand. Producers are idempotent with `acks=all`. Records go
+to partitions by murmur2 of the key, Java's default, so that writers in other languages agree with us.
+
+Time-outs, each derived from the one before it, so that a slow step is noticed by the outer layer last:
+
+    DELIVERY_TIMEOUT_S        a record is acknowledged, or reported as failed
+    TRANSACTION_TIMEOUT_S     1.5 times that: the broker aborts a transaction that its owner forgot
+    SESSION_TIMEOUT_S         a member that sends no heartbeat has left; at most the above, so that the
+                              transaction of a dead member does not outlive its membership for long
+    MAX_POLL_INTERVAL_S       ten transactions: a member that polls no more has left
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast
+
+import confluent_kafka as ck
+import structlog
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from shared import topics as topic_specs
+from shared.clock import SystemClock
+from shared.errors import (
+    BrokerAbortableError,
+    BrokerError,
+    BrokerFatalError,
+    BrokerRetriableError,
+    ConfigError,
+)
+from shared.stream.broker import Consumer, Message, Producer, RebalanceListener, TopicPartition
+
+DELIVERY_TIMEOUT_S: Final = 30.0
+TRANSACTION_TIMEOUT_S: Final = 1.5 * DELIVERY_TIMEOUT_S
+SESSION_TIMEOUT_S: Final = min(15.0, TRANSACTION_TIMEOUT_S)
+MAX_POLL_INTERVAL_S: Final = 10 * TRANSACTION_TIMEOUT_S
+REQUEST_TIMEOUT_S: Final = 15.0
+_QUEUE_FULL_POLL_S: Final = 0.05
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaParams:
+    """How to reach a broker, and how topics are created on it.
+
+    Attributes:
+        bootstrap_servers: `host:port`, several joined by commas.
+        topic_prefix: put before every topic's name.
+        partitions: of `trades` and the other topics per market.
+        replication_factor: of every topic.
+        compression: `lz4` or `zstd`.
+        trades_retention_ms: how long trades are kept.
+    """
+
+    bootstrap_servers: str
+    topic_prefix: str = ""
+    partitions: int = 12
+    replication_factor: int = 1
+    compression: Literal["lz4", "zstd"] = "lz4"
+    trades_retention_ms: int = topic_specs.DAY_MS
+
+
+def translate(operation: str, error: ck.KafkaError) -> BrokerError:
+    """Return librdkafka's error as one of ours: fatal, abortable, or retriable."""
+    detail = f"{error.name()}: {error.str()}"
+    if error.fatal() or error.code() in _FATAL_CODES:
+        return BrokerFatalError(operation, detail=detail)
+    if error.txn_requires_abort():
+        return BrokerAbortableError(operation, detail=detail)
+    if error.retriable() or error.code() in _RETRIABLE_CODES:
+        return BrokerRetriableError(operation, detail=detail)
+    return BrokerFatalError(operation, detail=detail)
+
+
+def _code(name: str) -> int:
+    # Codes of the library itself begin with an underscore, as in C; they are public all the same.
+    code: int = getattr(ck.KafkaError, name)
+    return code
+
+
+_PARTITION_EOF: Final = _code("_PARTITION_EOF")
+_FATAL_CODES: Final = frozenset({_code("_FENCED"), _code("_STATE")})
+_RETRIABLE_CODES: Final = frozenset(
+    {
+        _code("_ALL_BROKERS_DOWN"),
+        _code("_TRANSPORT"),
+        _code("_TIMED_OUT"),
+        _code("_TIMED_OUT_QUEUE"),
+        _code("_MSG_TIMED_OUT"),
+        _code("_MAX_POLL_EXCEEDED"),
+        _code("_RESOLVE"),
+        _code("REQUEST_TIMED_OUT"),
+        _code("COORDINATOR_NOT_AVAILABLE"),
+        _code("NOT_COORDINATOR"),
+        _code("REBALANCE_IN_PROGRESS"),
+        _code("UNKNOWN_TOPIC_OR_PART"),
+    }
+)
+
+
+class _Names:
+    """Our names of topics and the broker's."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def on_broker(self, topic: str) -> str:
+        return self._prefix + topic
+
+    def ours(self, topic: str) -> str:
+        return topic.removeprefix(self._prefix)
+
+    def partition(self, theirs: ck.TopicPartition) -> TopicPartition:
+        return TopicPartition(self.ours(theirs.topic), theirs.partition)
+
+    def their_partitions(self, offsets: Mapping[TopicPartition, int]) -> list[ck.TopicPartition]:
+        return [ck.TopicPartition(self.on_broker(p.topic), p.partition, o) for p, o in offsets.items()]
+
+
+class KafkaBroker:
+    """A Kafka cluster."""
+
+    def __init__(self, params: KafkaParams) -> None:
+        self._params = params
+        self._names = _Names(params.topic_prefix)
+
+    def ensure_topics(self) -> None:
+        """Create the topics of `shared.topics` that are missing, and wait until they can be used.
+
+        Raises:
+            BrokerError: the broker cannot be reached, or refuses.
+            ConfigError: a topic exists with another number of partitions.
+        """
+        admin = AdminClient(self._client_config())
+        existing = _list_topics(admin)
+        missing = []
+        faults = []
+        for spec in topic_specs.TOPICS:
+            name = self._names.on_broker(spec.name)
+            wanted = spec.partitions(self._params.partitions)
+            if name not in existing:
+                missing.append(self._new_topic(spec, wanted))
+            elif existing[name] != wanted:
+                faults.append(
+                    f"topic {name} has {existing[name]} partitions, KAFKA_PARTITIONS asks for {wanted}: "
+                    f"set KAFKA_PARTITIONS={existing[name]}, or another KAFKA_TOPIC_PREFIX"
+                )
+        if faults:
+            raise ConfigError(faults)
+        if missing:
+            self._create(admin, missing)
+
+    def _new_topic(self, spec: topic_specs.TopicSpec, partitions: int) -> NewTopic:
+        return NewTopic(
+            self._names.on_broker(spec.name),
+            num_partitions=partitions,
+            replication_factor=self._params.replication_factor,
+            config=spec.broker_config(trades_retention_ms=self._params.trades_retention_ms),
+        )
+
+    @staticmethod
+    def _create(admin: AdminClient, missing: list[NewTopic]) -> None:
+        for future in admin.create_topics(missing, operation_timeout=REQUEST_TIMEOUT_S).values():
+            try:
+                future.result(timeout=2 * REQUEST_TIMEOUT_S)
+            except ck.KafkaException as error:
+                # Several workers start at once, and each makes sure.
+                if error.args[0].code() != ck.KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise translate("create topics", error.args[0]) from error
+        clock = SystemClock()
+        deadline_s = clock.monotonic_s() + REQUEST_TIMEOUT_S
+        names = {topic.topic for topic in missing}
+        while not names <= _list_topics(admin).keys():
+            if clock.monotonic_s() > deadline_s:
+                raise BrokerRetriableError("create topics", detail="created topics do not appear")
+
+    def consumer(self, *, group: str | None, from_start: bool = True) -> Consumer:
+        """Return a consumer that reads committed records only."""
+        return KafkaConsumer(self._consumer_config(group, from_start), self._names)
+
+    def read_partition(self, partition: TopicPartition) -> Iterator[Message]:
+        """Return every retained committed record of a partition, up to what is its end now."""
+        config = {**self._consumer_config(None, from_start=True), "enable.partition.eof": True}
+        client = ck.Consumer(config)
+        try:
+            [theirs] = self._names.their_partitions({partition: ck.OFFSET_BEGINNING})
+            client.assign([theirs])
+            while True:
+                for message in client.consume(num_messages=500, timeout=REQUEST_TIMEOUT_S):
+                    error = message.error()
+                    if error is None:
+                        yield cast("Message", message)
+                    elif error.code() == _PARTITION_EOF:
+                        return
+                    elif not isinstance(translate("read", error), BrokerRetriableError):
+                        raise translate("read", error)
+        finally:
+            client.close()
+
+    def producer(self, *, transactional_id: str | None = None) -> Producer:
+        """Return an idempotent producer; with an id, a transactional one, fencing its elder.
+
+        Raises:
+            BrokerError: the transaction coordinator does not answer.
+        """
+        config = {
+            **self._client_config(),
+            "enable.idempotence": True,
+            "acks": "all",
+            "compression.type": self._params.compression,
+            "linger.ms": 5,
+            "partitioner": "murmur2_random",
+            "queue.buffering.max.messages": 100_000,
+            "message.max.bytes": 1_000_000,
+            "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1_000),
+            "delivery.report.only.error": True,
+        }
+        if transactional_id is not None:
+            config["transactional.id"] = self._params.topic_prefix + transactional_id
+            config["transaction.timeout.ms"] = int(TRANSACTION_TIMEOUT_S * 1_000)
+        return KafkaProducer(config, self._names, is_transactional=transactional_id is not None)
+
+    def _client_config(self) -> dict[str, Any]:
+        return {
+            "bootstrap.servers": self._params.bootstrap_servers,
+            "client.id": "tapewatch",
+            "socket.keepalive.enable": True,
+            "reconnect.backoff.max.ms": 2_000,
+            "logger": _log_adapter,
+            # librdkafka's own lines about reconnecting would come every second while a broker is away.
+            "log.connection.close": False,
+        }
+
+    def _consumer_config(self, group: str | None, from_start: bool) -> dict[str, Any]:  # noqa: FBT001
+        return {
+            **self._client_config(),
+            "group.id": f"reader-{uuid.uuid4()}" if group is None else self._params.topic_prefix + group,
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest" if from_start else "latest",
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": int(SESSION_TIMEOUT_S * 1_000),
+            "max.poll.interval.ms": int(MAX_POLL_INTERVAL_S * 1_000),
+            "fetch.wait.max.ms": 100,
+            # The default of one second idles a fast reader (measured: a third of the throughput).
+            "fetch.queue.backoff.ms": 50,
+            "topic.metadata.refresh.interval.ms": 30_000,
+        }
+
+
+class _LogAdapter:
+    """Passes librdkafka's log lines to ours; confluent_kafka calls it like a `logging.Logger`."""
+
+    def log(self, level: int, message: str, *args: object) -> None:
+        _log.log(level, "librdkafka", detail=message % args if args else message)
+
+
+_log_adapter: Final = _LogAdapter()
+
+
+def _list_topics(admin: AdminClient) -> dict[str, int]:
+    try:
+        metadata = admin.list_topics(timeout=REQUEST_TIMEOUT_S)
+    except ck.KafkaException as error:
+        raise translate("list topics", error.args[0]) from error
+    return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
+
+
+class KafkaConsumer:
+    """Implements `broker.Consumer`."""
+
+    def __init__(self, config: dict[str, Any], names: _Names) -> None:
+        self._client = ck.Consumer(config)
+        self._names = names
+
+    @property
+    def client(self) -> ck.Consumer:
+        """The library's consumer, for a transactional commit."""
+        return self._client
+
+    def subscribe(self, topics: Sequence[str], listener: RebalanceListener | None = None) -> None:
+        """Join the group."""
+        names = [self._names.on_broker(topic) for topic in topics]
+        if listener is None:
+            self._client.subscribe(names)
+            return
+
+        def assigned(client: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+            starts = listener.assigned([self._names.partition(p) for p in partitions])
+            for partition in partitions:
+                partition.offset = starts.get(self._names.partition(partition), ck.OFFSET_STORED)
+            client.incremental_assign(partitions)
+
+        def revoked(_: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+            listener.revoked([self._names.partition(p) for p in partitions])
+
+        def lost(_: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+            listener.lost([self._names.partition(p) for p in partitions])
+
+        self._client.subscribe(names, on_assign=assigned, on_revoke=revoked, on_lost=lost)
+
+    def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions from these offsets, outside any group."""
+        self._client.assign(self._names.their_partitions(offsets))
+
+    def consume(self, max_records: int, timeout_s: float) -> list[Message]:
+        """Return up to `max_records` records.
+
+        Raises:
+            BrokerRetriableError: the broker is unreachable for now.
+            BrokerFatalError: this consumer cannot go on.
+        """
+        try:
+            # The library waits until it has all that was asked for: so ask for one, then for what is there.
+            messages: list[Any] = self._client.consume(num_messages=1, timeout=timeout_s)
+            if messages and max_records > 1:
+                messages += self._client.consume(num_messages=max_records - 1, timeout=0)
+        except ck.KafkaException as error:
+            raise translate("consume", error.args[0]) from error
+        sound = [message for message in messages if message.error() is None]
+        if len(sound) != len(messages):
+            faults = [translate("consume", m.error()) for m in messages if m.error() is not None]
+            fatal = next((fault for fault in faults if not isinstance(fault, BrokerRetriableError)), None)
+            if fatal is not None:
+                raise fatal
+            if not sound:
+                raise faults[0]
+        return sound
+
+    def topic_of(self, message: Message) -> str:
+        """Return the topic of a record, without the prefix."""
+        return self._names.ours(message.topic())
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Continue an assigned partition at `offset`."""
+        self._call("seek", self._client.seek, *self._names.their_partitions({partition: offset}))
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Fetch nothing from these partitions until `resume`."""
+        self._call("pause", self._client.pause, self._names.their_partitions(dict.fromkeys(partitions, 0)))
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """Fetch from these partitions again."""
+        self._call("resume", self._client.resume, self._names.their_partitions(dict.fromkeys(partitions, 0)))
+
+    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the group's committed offsets; waits until no transaction on them is pending."""
+        asked = self._names.their_partitions(dict.fromkeys(partitions, 0))
+        answer = self._call("read commits", self._client.committed, asked, timeout=2 * REQUEST_TIMEOUT_S)
+        return {self._names.partition(p): p.offset for p in answer if p.offset >= 0}
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit the next offsets to read, and wait for the answer."""
+        asked = self._names.their_partitions(offsets)
+        answer = self._call("commit", self._client.commit, offsets=asked, asynchronous=False)
+        for partition in answer or []:
+            if partition.error is not None:
+                raise translate("commit", partition.error)
+
+    def bounds(self, partition: TopicPartition) -> tuple[int, int]:
+        """Return the first retained offset and the one after the last."""
+        [theirs] = self._names.their_partitions({partition: 0})
+        low, high = self._call(
+            "read bounds", self._client.get_watermark_offsets, theirs, timeout=REQUEST_TIMEOUT_S
+        )
+        return low, high
+
+    def lag(self, partition: TopicPartition, position: int) -> int:
+        """Return how many records lie at or after `position`, as far as known from the last fetch."""
+        [theirs] = self._names.their_partitions({partition: 0})
+        bounds = self._call("read lag", self._client.get_watermark_offsets, theirs, cached=True)
+        return 0 if bounds is None else max(0, bounds[1] - position)
+
+    def partitions_of(self, topic: str) -> list[TopicPartition]:
+        """Return the partitions of a topic; an empty list when it does not exist."""
+        name = self._names.on_broker(topic)
+        metadata = self._call("list topics", self._client.list_topics, name, timeout=REQUEST_TIMEOUT_S)
+        found = metadata.topics.get(name)
+        return [] if found is None or found.error else [TopicPartition(topic, n) for n in found.partitions]
+
+    def offsets_at(self, time_us: int, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the first offset written at or after a time, or the end offset when there is none.
+
+        librdkafka's built-in cluster answers with -1 to everything: then the start is returned.
+        """
+        asked = self._names.their_partitions(dict.fromkeys(partitions, time_us // 1_000))
+        answer = self._call("find offsets", self._client.offsets_for_times, asked, timeout=REQUEST_TIMEOUT_S)
+        return {self._names.partition(p): p.offset if p.offset >= 0 else self._edge(p) for p in answer}
+
+    def _edge(self, theirs: ck.TopicPartition) -> int:
+        low, high = self.bounds(self._names.partition(theirs))
+        return high if theirs.offset == ck.OFFSET_END and theirs.error is None else low
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._client.close()
+
+    @staticmethod
+    def _call(operation: str, function: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - untyped library
+        try:
+            return function(*args, **kwargs)
+        except ck.KafkaException as error:
+            raise translate(operation, error.args[0]) from error
+
+
+class KafkaProducer:
+    """Implements `broker.Producer`."""
+
+    def __init__(self, config: dict[str, Any], names: _Names, *, is_transactional: bool) -> None:
+        self._failure: ck.KafkaError | None = None
+        self._client = ck.Producer({**config, "on_delivery": self._delivered})
+        self._names = names
+        if is_transactional:
+            self._transact("init transactions", self._client.init_transactions, 2 * REQUEST_TIMEOUT_S)
+
+    def _delivered(self, error: ck.KafkaError | None, message: object) -> None:
+        del message
+        # The first failure explains the ones that follow it.
+        if error is not None and self._failure is None:
+            self._failure = error
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise translate("deliver", failure)
+
+    def produce(self, topic: str, value: bytes | None, *, key: bytes, partition: int | None = None) -> None:
+        """Queue a record, waiting while the queue is full.
+
+        Raises:
+            BrokerError: an earlier record could not be delivered.
+        """
+        while not self._queued(topic, value, key, partition):
+            self._client.poll(_QUEUE_FULL_POLL_S)
+        self._check()
+
+    def try_produce(self, topic: str, value: bytes, *, key: bytes, partition: int | None = None) -> bool:
+        """Queue a record and return true, or return false at once when the queue is full."""
+        self._client.poll(0)
+        self._check()
+        return self._queued(topic, value, key, partition)
+
+    def _queued(self, topic: str, value: bytes | None, key: bytes, partition: int | None) -> bool:
+        name = self._names.on_broker(topic)
+        try:
+            if partition is None:
+                self._client.produce(name, value=value, key=key)
+            else:
+                self._client.produce(name, value=value, key=key, partition=partition)
+        except BufferError:
+            return False
+        except ck.KafkaException as error:
+            raise translate("produce", error.args[0]) from error
+        return True
+
+    def poll(self, timeout_s: float = 0) -> None:
+        """Serve delivery reports."""
+        self._client.poll(timeout_s)
+        self._check()
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait until every queued record is acknowledged; return how many are not."""
+        remaining = int(self._client.flush(timeout_s))
+        self._check()
+        return remaining
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self._transact("begin", self._client.begin_transaction)
+
+    def commit(self, offsets: Mapping[TopicPartition, int], consumer: Consumer) -> None:
+        """Commit what was produced since `begin`, together with the consumer's next offsets to read."""
+        assert isinstance(consumer, KafkaConsumer)
+        if offsets:
+            self._transact(
+                "send offsets",
+                self._client.send_offsets_to_transaction,
+                self._names.their_partitions(offsets),
+                consumer.client.consumer_group_metadata(),
+                2 * REQUEST_TIMEOUT_S,
+            )
+        self._transact("commit", self._client.commit_transaction, DELIVERY_TIMEOUT_S)
+        self._check()
+
+    def abort(self) -> None:
+        """Forget what was produced since `begin`."""
+        self._transact("abort", self._client.abort_transaction, 2 * REQUEST_TIMEOUT_S)
+        self._failure = None
+
+    @staticmethod
+    def _transact(operation: str, function: Any, *args: Any) -> None:  # noqa: ANN401 - untyped library
+        # librdkafka asks that a retriable error be answered by the same call, and marks what must be aborted.
+        clock = SystemClock()
+        deadline_s = clock.monotonic_s() + TRANSACTION_TIMEOUT_S
+        while True:
+            try:
+                function(*args)
+            except ck.KafkaException as error:
+                fault = translate(operation, error.args[0])
+                if not isinstance(fault, BrokerRetriableError) or clock.monotonic_s() > deadline_s:
+                    raise fault from error
+            else:
+                return
+
+    def close(self) -> None:
+        """Flush and release the connection."""
+        self.flush(DELIVERY_TIMEOUT_S)
