@@ -5,7 +5,8 @@ in time order:
 
 - `frames.py`: raw WebSocket frames of Binance, one a line, with or without the time they were received;
 - `archive.py`: files of Binance's public archive, `trades` and `aggTrades`, zipped or not;
-- `parquet.py`: this project's own Parquet recordings, written by the recorder.
+- `parquet.py`: this project's own Parquet recordings, written by the recorder (`anomalies.py`: the same of
+  anomalies).
 
 `markets.py` turns a venue's name of a market into ours without asking the venue.
 """

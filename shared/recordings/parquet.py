@@ -5,7 +5,7 @@ event time (UTC) and part; it may repeat trades after a crash (at-least-once), s
 and orders each market's hour by id. Files that another program has rewritten are read all the same.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +30,15 @@ TRADE_SCHEMA: Final = pa.schema(
         pa.field("received_time_us", pa.int64(), nullable=False),
     ]
 )
-_US_PER_HOUR: Final = 3_600_000_000
+US_PER_HOUR: Final = 3_600_000_000
+
+
+def to_batch(trades: Sequence[Trade]) -> pa.RecordBatch:
+    """Return trades as columns."""
+    columns = [
+        pa.array([getattr(trade, field.name) for trade in trades], field.type) for field in TRADE_SCHEMA
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=TRADE_SCHEMA)
 
 
 def read_trades(paths: Iterable[Path]) -> Iterator[Iterator[Trade]]:
@@ -52,7 +60,7 @@ def read_trades(paths: Iterable[Path]) -> Iterator[Iterator[Trade]]:
 def _contents(path: Path) -> list[tuple[str, str, int]]:
     """Return which markets and hours a file holds."""
     table = _load(path, ["exchange", "symbol", "event_time_us"])
-    hour = pc.divide(table["event_time_us"], _US_PER_HOUR)
+    hour = pc.divide(table["event_time_us"], US_PER_HOUR)
     groups = table.append_column("hour", hour).group_by(["exchange", "symbol", "hour"]).aggregate([])
     return [(row["exchange"], row["symbol"], row["hour"]) for row in groups.to_pylist()]
 
@@ -60,12 +68,12 @@ def _contents(path: Path) -> list[tuple[str, str, int]]:
 def _market(market: tuple[str, str], files: dict[int, list[Path]]) -> Iterator[Trade]:
     exchange, symbol = market
     for hour, paths in sorted(files.items()):
-        start = hour * _US_PER_HOUR
+        start = hour * US_PER_HOUR
         belongs = (
             (pc.field("exchange") == exchange)
             & (pc.field("symbol") == symbol)
             & (pc.field("event_time_us") >= start)
-            & (pc.field("event_time_us") < start + _US_PER_HOUR)
+            & (pc.field("event_time_us") < start + US_PER_HOUR)
         )
         tables = [_load(path, TRADE_SCHEMA.names).filter(belongs) for path in dict.fromkeys(paths)]
         table = pa.concat_tables(tables).sort_by("trade_id")

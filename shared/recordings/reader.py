@@ -28,7 +28,7 @@ def read(
     """Yield the trades of recordings in time order, in batches.
 
     Args:
-        paths: files of any known form; of a folder, every Parquet file in it and below.
+        paths: files of any known form; of a folder, the Parquet files in its folder `trades`, or else in it.
         markets: the markets wanted, by our names; all by default.
         batch_trades: the largest batch, at least 1.
 
@@ -47,7 +47,7 @@ def _sources(paths: Iterable[Path]) -> list[Iterator[Trade]]:
     own: list[Path] = []
     for path in paths:
         if path.is_dir():
-            own += sorted(path.rglob("*.parquet"))
+            own += sorted((path / "trades" if (path / "trades").is_dir() else path).rglob("*.parquet"))
         elif _starts_with(path, parquet.MAGIC):
             own.append(path)
         elif zipfile.is_zipfile(path) or path.name.endswith((".csv", ".csv.gz", ".csv.zst")):

@@ -38,7 +38,7 @@ def anomalies(
     min_severity: Severity = Severity.LOW,
     since_us: int | None = None,
     until_us: int | None = None,
-    limit: int = DEFAULT_LIMIT,
+    limit: int | None = DEFAULT_LIMIT,
 ) -> list[Anomaly]:
     """Return anomalies, the latest first.
 
@@ -49,7 +49,7 @@ def anomalies(
         min_severity: lower ones are left out.
         since_us: event time from which on, included.
         until_us: event time up to which, not included.
-        limit: not more than this many.
+        limit: not more than this many; None for all.
     """
     query = select(AnomalyRow)
     if symbol is not None:

@@ -159,6 +159,8 @@ class DeliveryRow(Base):
     """The alerter's outbox: one notification of one anomaly on one channel. Its queries are the alerter's.
 
     Attributes:
+        channel: where it goes (`telegram:<chat>`, ...); empty when suppressed.
+        alert_id: of the alert that the anomaly belongs to, as in `shared.events.Alert`.
         state: a value of `DeliveryState`.
         reason: why it is suppressed or refused, or the last error; empty otherwise.
         attempts: deliveries tried.
@@ -173,10 +175,13 @@ class DeliveryRow(Base):
     __table_args__ = (
         Index(None, "state", "next_attempt_us"),
         Index(None, "symbol", "kind", "channel", "created_us"),
+        Index(None, "channel", "state", "created_us"),
+        Index(None, "alert_id"),
     )
 
     anomaly_id: Mapped[Key]
     channel: Mapped[Key]
+    alert_id: Mapped[Words]
     symbol: Mapped[Words]
     kind: Mapped[Words]
     severity: Mapped[Words]

@@ -139,6 +139,7 @@ def _make_alerts() -> None:
         "deliveries",
         sa.Column("anomaly_id", sa.Text(), nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("alert_id", sa.Text(), nullable=False),
         sa.Column("symbol", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("severity", sa.Text(), nullable=False),
@@ -158,3 +159,7 @@ def _make_alerts() -> None:
         "deliveries",
         ["symbol", "kind", "channel", "created_us"],
     )
+    op.create_index(
+        "ix_deliveries_channel_state_created_us", "deliveries", ["channel", "state", "created_us"]
+    )
+    op.create_index("ix_deliveries_alert_id", "deliveries", ["alert_id"])
