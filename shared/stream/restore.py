@@ -1,8 +1,8 @@
 """The bookkeeping of one input partition: what is committed, snapshotted and still to be re-read in silence.
 
 A snapshot of a market holds its state after every input record below the snapshot's offset. The partition's
-marker says from which offset reading again completes all of them: the lowest snapshot offset among markets
-that have traded since their snapshot, or that have none yet. So, on assignment: restore, read from the
+marker says from which offset reading again completes all of them: the lowest one at which a market traded
+that has no later snapshot. So, on assignment: restore, read from the
 marker, skip what a market's snapshot already contains, suppress events below the committed offset, go on.
 """
 
@@ -22,8 +22,8 @@ class PartitionState:
         contained: per market, the offset below which its restored snapshot already contains the trades;
             emptied as soon as the position has passed all of them.
         snapshot_offsets: per market, the offset of its latest snapshot.
-        dirty_since: per market that has traded since its latest snapshot, the offset of that snapshot, or of
-            its first trade when it has none.
+        dirty_since: per market that has traded since its latest snapshot, an offset between that snapshot
+            and the first such trade.
         snapshot_due_s: per market, when its next snapshot is due.
         resume_offset: the marker that was last written.
     """
@@ -45,11 +45,10 @@ class PartitionState:
         """Return whether the market's state does not contain this record yet."""
         return offset >= self.contained.get(symbol, 0)
 
-    def advanced(self, position: int, symbols: Iterable[str], *, batch_start: int) -> None:
+    def advanced(self, position: int, symbols: Iterable[str]) -> None:
         """Note that records up to `position` were processed, and which markets they touched."""
         for symbol in symbols:
-            if symbol not in self.dirty_since:
-                self.dirty_since[symbol] = self.snapshot_offsets.get(symbol, batch_start)
+            self.dirty_since.setdefault(symbol, self.position)
         self.position = position
         if self.contained and position >= max(self.contained.values()):
             self.contained.clear()

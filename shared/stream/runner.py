@@ -98,6 +98,7 @@ class Runner:
         self._partitions: dict[int, PartitionState] = {}
         self._symbols: dict[int, set[str]] = {}
         self._is_open = False
+        self._is_started = False
         self.totals = Totals()
 
     def run(self, stop: threading.Event, *, after_turn: Callable[[], None] = lambda: None) -> None:
@@ -122,15 +123,22 @@ class Runner:
                 self.turn()
             except BrokerAbortableError as error:
                 _log.warning("transaction_aborted", detail=error.detail)
-                self._start_over()
+                self.start_over()
             except BrokerRetriableError as error:
                 _log.warning("broker_unavailable", detail=error.detail)
                 stop.wait(backoff.next_s())
-                self._start_over()
+                self.start_over()
             else:
                 backoff.reset()
             after_turn()
         self.close()
+
+    def start(self) -> None:
+        """Join the group; partitions arrive during the following turns. Joining again is harmless."""
+        if not self._is_started:
+            self._is_started = True
+            listener = RebalanceListener(assigned=self._assigned, revoked=self._revoked, lost=self._lost)
+            self._consumer.subscribe([topics.TRADES], listener)
 
     def turn(self) -> int:
         """Do one round: consume, step, produce and, when due, commit; return the number of records."""
@@ -189,9 +197,7 @@ class Runner:
             audible += mine_audible
             touched = {trade.symbol for _, trade in mine}
             self._symbols[number] |= touched
-            state.advanced(
-                messages[indices[-1]].offset() + 1, touched, batch_start=messages[indices[0]].offset()
-            )
+            state.advanced(messages[indices[-1]].offset() + 1, touched)
         if silent:
             self._step.on_batch(silent)
         events = self._step.on_batch(audible) if audible else []
@@ -356,7 +362,7 @@ class Runner:
                 self._step.evict(symbol)
         _log.info("partitions_released", partitions=[p.partition for p in partitions])
 
-    def _start_over(self) -> None:
+    def start_over(self) -> None:
         """Return to the last commit: drop what is uncommitted, restore the state, read again."""
         self._abort()
         self._rewind()
