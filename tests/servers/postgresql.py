@@ -1,14 +1,13 @@
 """A real PostgreSQL for tests: the system's own binaries, a temporary folder, a free loopback port.
 
-Use `serve(folder)` as a context manager, or the fixture `postgresql_url` after
-
-    pytest_plugins = ["tests.servers.postgresql"]
-
-in a `conftest.py`, or by importing the fixture. Tests skip, saying why, where PostgreSQL is not installed.
+Use `serve(folder)` as a context manager, or import `postgresql_fixture` and `postgresql_url_fixture` into a
+test module, whose tests may then ask for `postgresql` (a server) and `postgresql_url` (an empty database).
+Tests skip, saying why, where PostgreSQL is not installed.
 """
 
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import subprocess
@@ -17,9 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
+from psycopg import sql
 
 PASSWORD = "correct-horse"
 _START_WITHIN_S = 30.0
@@ -106,26 +107,20 @@ def serve(folder: Path) -> Iterator[PostgresqlServer]:
             server.stop()
 
 
-@pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresqlServer]:
+@pytest.fixture(scope="module", name="postgresql")
+def postgresql_fixture() -> Iterator[PostgresqlServer]:
     """A server for one module's tests."""
-    folder = tmp_path_factory.mktemp("postgresql")
-    if os.geteuid() == 0:
-        # The ordinary user must be able to pass through the folders above, which pytest keeps to us.
-        for parent in (folder.parent, folder.parent.parent):
-            parent.chmod(parent.stat().st_mode | 0o011)
-    with serve(folder) as server:
+    # Not pytest's folder: pytest closes that to other users, and the server may be one.
+    with TemporaryDirectory(prefix="tapewatch-postgresql-") as folder, serve(Path(folder)) as server:
         yield server
 
 
-@pytest.fixture
-def postgresql_url(postgresql: PostgresqlServer, request: pytest.FixtureRequest) -> str:
+@pytest.fixture(name="postgresql_url")
+def postgresql_url_fixture(postgresql: PostgresqlServer) -> str:
     """The address of a database made for one test."""
-    digest = f"{abs(hash(request.node.nodeid)):x}"
-    name = f"test_{digest}"
+    name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(postgresql.url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {name}")
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     return postgresql.url.removesuffix("/postgres") + f"/{name}"
 
 
