@@ -1,0 +1,287 @@
+"""Apache Kafka as a local process: one KRaft node on loopback, about 512 MB of heap, ready in about 2 s.
+
+    broker = ApacheKafka(ApacheKafkaParams(data_dir=folder))
+    broker.start()
+    ...
+    broker.kill()     # as a crash would
+    broker.start()    # the same port, the same data
+    broker.stop()
+
+The data folder holds `server.properties` (made once, with the ports), `data/` and the logs in `log/`.
+"""
+
+import base64
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+from types import TracebackType
+from typing import Final, Self
+
+from deploy.kafka import java
+from deploy.kafka.ports import LOOPBACK, free_ports, is_free, speaks_kafka
+from deploy.kafka.process import ChildProcess, tail, wait_until
+from shared.errors import PortInUseError, PrerequisiteError
+
+START_WITHIN_S: Final = 90.0
+STOP_WITHIN_S: Final = 20.0
+
+_TEMPLATE: Final = Path(__file__).with_name("server.properties")
+_LOG4J: Final = Path(__file__).with_name("log4j2.properties")
+_STARTED: Final = "Kafka Server started"
+_ATTEMPTS: Final = 3
+# One compiler and the serial collector: half the start-up time, and few threads beside the broker's own.
+_JVM_OPTIONS: Final = (
+    "-Xms128m",
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Xshare:auto",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Djava.awt.headless=true",
+)
+
+
+def _say_nothing(_sentence: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApacheKafkaParams:
+    """How to run a local Apache Kafka.
+
+    Attributes:
+        data_dir: keeps topics, configuration and logs from one start to the next; None for a temporary folder
+            that `stop` removes.
+        port: where clients connect; 0 for that of the data folder's last start, else any free one.
+        cache_dir: where the server's jars are kept.
+        tell: is given a sentence when something takes a while.
+    """
+
+    data_dir: Path | None = None
+    port: int = 0
+    cache_dir: Path = field(default_factory=java.default_cache_dir)
+    tell: Callable[[str], None] = _say_nothing
+
+
+class ApacheKafka:
+    """A local Apache Kafka. It ends with this process, however that ends."""
+
+    kind: Final = "apache-kafka"
+    supports_transactions: Final = True
+
+    def __init__(self, params: ApacheKafkaParams) -> None:
+        self._params = params
+        self._folder = params.data_dir
+        self._process: ChildProcess | None = None
+        self.port = params.port
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where clients connect; it stays the same from one start to the next."""
+        return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the server; 0 when it does not run."""
+        return 0 if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Start the server, again if need be, and return when it answers.
+
+        Raises:
+            ToolMissingError: Java or Maven is missing.
+            PortInUseError: the port that was asked for is taken.
+            PrerequisiteError: the jars cannot be fetched, or the server ended or did not answer in time; the
+                end of its log is in the message.
+        """
+        if self._process is not None and self._process.running():
+            return
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="tapewatch-kafka-"))
+        for attempt in range(_ATTEMPTS):
+            layout = prepare(self._folder, self._params, port=self.port)
+            process = ChildProcess(layout.command, log_path=layout.console)
+            if _answers(layout, process.running):
+                self.port = layout.port
+                self._process = process
+                return
+            process.terminate(within_s=STOP_WITHIN_S)
+            # Another process got a port that was free a moment ago. While clients know none, pick anew.
+            lost_port = "Address already in use" in layout.last_words()
+            if not (lost_port and layout.is_new) or self.port or attempt + 1 == _ATTEMPTS:
+                raise PrerequisiteError(
+                    f"Apache Kafka did not start. The end of its log:\n{layout.last_words()}"
+                )
+            layout.discard()
+        raise AssertionError("unreachable")
+
+    def stop(self) -> None:
+        """Stop the server in order; a temporary data folder goes with it, one that was given stays."""
+        if self._process is not None:
+            self._process.terminate(within_s=STOP_WITHIN_S)
+            self._process = None
+        if self._params.data_dir is None and self._folder is not None:
+            shutil.rmtree(self._folder)
+            self._folder = None
+
+    def kill(self) -> None:
+        """End the server without warning, as a crash would; its data stay for the next `start`."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """A data folder that is ready for a start.
+
+    Attributes:
+        folder: the data folder.
+        port: where clients will connect.
+        command: what starts the server.
+        is_new: it has never served.
+    """
+
+    folder: Path
+    port: int
+    command: tuple[str, ...]
+    is_new: bool
+
+    @property
+    def console(self) -> Path:
+        """What the process prints: faults from before its log is open."""
+        return self.folder / "log" / "console.log"
+
+    @property
+    def log(self) -> Path:
+        """The server's log."""
+        return self.folder / "log" / "server.log"
+
+    def last_words(self) -> str:
+        """Return the end of what the server said since this start."""
+        return "\n".join(filter(None, (tail(self.log), tail(self.console))))
+
+    def discard(self) -> None:
+        """Remove what `prepare` made, and nothing else: the folder may be somebody's own."""
+        for made in ("data", "log"):
+            shutil.rmtree(self.folder / made)
+        (self.folder / "server.properties").unlink()
+
+
+def prepare(folder: Path, params: ApacheKafkaParams, *, port: int = 0) -> Layout:
+    """Make a data folder ready: configuration, formatted storage, empty logs.
+
+    Args:
+        folder: the data folder; what it holds from an earlier start is kept.
+        params: as for `ApacheKafka`.
+        port: where clients shall connect; 0 for that of the folder's last start, else any free one.
+
+    Raises:
+        ToolMissingError: Java or Maven is missing.
+        PortInUseError: the port is taken.
+        PrerequisiteError: the jars cannot be fetched, or the storage cannot be formatted.
+    """
+    program = java.find_java()
+    jars = java.ensure_jars(params.cache_dir, tell=params.tell)
+    folder = folder.resolve()
+    (folder / "log").mkdir(parents=True, exist_ok=True)
+    properties = folder / "server.properties"
+    port, controller_port = _ports(properties, port)
+    for needed in (port, controller_port):
+        if not is_free(needed):
+            raise PortInUseError(needed, purpose="the local Apache Kafka", setting="the broker's port")
+    properties.write_text(
+        Template(_TEMPLATE.read_text(encoding="utf-8").split("\n\n", 1)[1]).substitute(
+            port=port, controller_port=controller_port, log_dir=folder / "data"
+        ),
+        encoding="utf-8",
+    )
+    run_class = (str(program), *_JVM_OPTIONS, "-cp", str(jars / "*"))
+    is_new = not (folder / "data" / "meta.properties").exists()
+    if is_new:
+        _format(run_class, properties)
+    layout = Layout(
+        folder=folder,
+        port=port,
+        is_new=is_new,
+        command=(
+            *run_class[:-2],
+            f"-Dkafka.logs.dir={folder / 'log'}",
+            f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}",
+            *run_class[-2:],
+            "kafka.Kafka",
+            str(properties),
+        ),
+    )
+    # The last start's log would be read as this one's.
+    if layout.log.exists():
+        layout.log.rename(layout.log.with_name("server.previous.log"))
+    layout.console.unlink(missing_ok=True)
+    return layout
+
+
+def _ports(properties: Path, port: int) -> tuple[int, int]:
+    """Return client and controller port: those of the last start as far as there was one, else free ones.
+
+    The controller's stays for good: it stands in the formatted storage as the voter's address.
+    """
+    last: dict[str, str] = {}
+    if properties.exists():
+        lines = properties.read_text(encoding="utf-8").splitlines()
+        last = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    free = free_ports(2)
+    servers = last.get("controller.quorum.bootstrap.servers")
+    controller_port = int(servers.rpartition(":")[2]) if servers else free[0]
+    if not port:
+        advertised = last.get("advertised.listeners")
+        port = int(advertised.rpartition(":")[2]) if advertised else free[1]
+    return port, controller_port
+
+
+def _format(run_class: tuple[str, ...], properties: Path) -> None:
+    # Kafka takes 16 random bytes in URL-safe base64, not beginning with a hyphen; the letter sees to that.
+    cluster_id = "K" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+    command = [*run_class, "kafka.tools.StorageTool", "format", "--standalone"]
+    command += ["--cluster-id", cluster_id, "--config", str(properties)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own jars
+    if done.returncode != 0:
+        raise PrerequisiteError(
+            f"Apache Kafka could not format its storage:\n{(done.stdout + done.stderr)[-2_000:]}"
+        )
+
+
+def _answers(layout: Layout, running: Callable[[], bool]) -> bool:
+    """Wait until the server says that it has started and answers a request; false when it ended instead."""
+
+    def ready() -> bool:
+        if not layout.log.exists() or _STARTED not in layout.log.read_text(
+            encoding="utf-8", errors="replace"
+        ):
+            return False
+        return speaks_kafka(f"{LOOPBACK}:{layout.port}")
+
+    return wait_until(ready, running=running, timeout_s=START_WITHIN_S)
+
+
+def wait_until_ready(layout: Layout, running: Callable[[], bool]) -> None:
+    """Wait until a server started from this layout answers.
+
+    Raises:
+        PrerequisiteError: it ended, or did not answer in time; the end of its log is in the message.
+    """
+    if not _answers(layout, running):
+        raise PrerequisiteError(f"Apache Kafka did not start. The end of its log:\n{layout.last_words()}")
