@@ -1,0 +1,154 @@
+"""From what a frame says to what is published: the tape, the watch on silences and the publisher, joined.
+
+Plain method calls, no waiting: the receive loop of a connection ends here.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from producer.exchanges.protocol import FrameEvent, InvalidFrame
+from producer.publisher import Publisher
+from producer.staleness import StalenessMonitor
+from producer.tape import FillRequest, Tape, TapeOutput
+from shared.clock import Clock
+from shared.events import DeadLetter, TapeGap, Trade
+from shared.logs import get_logger
+from shared.metrics import counter
+from shared.stream.dead_letters import DeadLetterLimit
+
+_ROOM_POLL_S: Final = 0.05
+
+
+class Pipeline:
+    """Takes events of connections and pages of REST; implements `FeedSink` and `TapeSide`.
+
+    Attributes:
+        backfilled_total: trades that REST brought and the feed had not.
+        gaps_total: ranges that were published as gaps.
+        invalid_total: frames that were set aside.
+        skew_us: receive time minus event time of the latest live trade.
+
+    Args:
+        exchange: venue.
+        tape: continuity.
+        publisher: to Kafka.
+        monitor: watch on silences.
+        limit: on invalid frames.
+        clock: the time.
+        submit: takes requests to fill holes.
+    """
+
+    def __init__(
+        self,
+        *,
+        exchange: str,
+        tape: Tape,
+        publisher: Publisher,
+        monitor: StalenessMonitor,
+        limit: DeadLetterLimit,
+        clock: Clock,
+        submit: Callable[[FillRequest], None],
+    ) -> None:
+        self.backfilled_total = 0
+        self.gaps_total = 0
+        self.invalid_total = 0
+        self.skew_us = 0
+        self._exchange = exchange
+        self._tape = tape
+        self._publisher = publisher
+        self._monitor = monitor
+        self._limit = limit
+        self._clock = clock
+        self._submit = submit
+        self._log = get_logger(exchange=exchange)
+
+    def on_events(self, events: Sequence[FrameEvent]) -> None:
+        """Take what one frame says.
+
+        Raises:
+            BrokerError: an earlier record could not be delivered.
+            DeadLetterLimitError: too many frames are invalid.
+        """
+        now_s = self._clock.monotonic_s()
+        trades: list[Trade] = []
+        for event in events:
+            if type(event) is Trade:
+                self._monitor.on_trade(event.symbol, now_s)
+                trades.append(event)
+            elif isinstance(event, InvalidFrame):
+                self._set_aside(event, source=f"{self._exchange}:websocket")
+        if trades:
+            self.skew_us = trades[-1].received_time_us - trades[-1].event_time_us
+            self._apply(self._tape.feed(trades, now_s=now_s))
+
+    def tick(self) -> None:
+        """Do what time demands."""
+        self._apply(self._tape.tick(now_s=self._clock.monotonic_s()))
+
+    def first_missing(self, request: FillRequest) -> int | None:
+        """Return the first id of a request that is still wanted."""
+        return self._tape.first_missing(request)
+
+    def on_backfilled(self, trades: Sequence[Trade], invalid: Sequence[InvalidFrame]) -> None:
+        """Take a page of REST."""
+        for row in invalid:
+            self._set_aside(row, source=f"{self._exchange}:rest")
+        duplicates = self._tape.duplicates_total
+        self._apply(self._tape.feed(trades, now_s=self._clock.monotonic_s()))
+        self.backfilled_total += len(trades) - (self._tape.duplicates_total - duplicates)
+
+    def on_fill_ended(self, request: FillRequest, *, reason: str, is_absent: bool) -> None:
+        """Take the news that nothing more will come for a request."""
+        self._apply(self._tape.end_fill(request, reason=reason, is_absent=is_absent))
+
+    async def wait_for_room(self) -> None:
+        """Return when the publisher can take another page."""
+        while self._publisher.is_full:  # noqa: ASYNC110 - a level, not an event: it falls as Kafka takes records
+            await asyncio.sleep(_ROOM_POLL_S)
+
+    def _apply(self, output: TapeOutput) -> None:
+        self._publisher.publish_trades(output.trades)
+        for request in output.requests:
+            self._submit(request)
+        for restart in output.restarts:
+            self._log.warning(
+                "trade_ids_restarted",
+                symbol=restart.symbol,
+                expected_id=restart.expected_id,
+                seen_id=restart.seen_id,
+            )
+        for missing in output.unfilled:
+            gap = TapeGap(
+                exchange=self._exchange,
+                symbol=missing.symbol,
+                first_missing_id=missing.first_id,
+                last_missing_id=missing.last_id,
+                reason=missing.reason,
+                detected_time_us=self._clock.now_us(),
+            )
+            self.gaps_total += 1
+            counter("tapewatch_gaps_total").labels(exchange=self._exchange).inc()
+            self._log.error(
+                "tape_gap",
+                symbol=gap.symbol,
+                first_missing_id=gap.first_missing_id,
+                last_missing_id=gap.last_missing_id,
+                reason=gap.reason,
+            )
+            self._publisher.publish(gap, key=gap.symbol)
+
+    def _set_aside(self, frame: InvalidFrame, *, source: str) -> None:
+        self.invalid_total += 1
+        counter("tapewatch_frames_invalid_total").labels(exchange=self._exchange).inc()
+        letter = DeadLetter(
+            source=source,
+            partition=-1,
+            offset=-1,
+            key=b"",
+            payload=frame.payload,
+            reason=frame.reason,
+            time_us=self._clock.now_us(),
+        )
+        self._publisher.publish(letter, key=source)
+        self._limit.note(self._clock.monotonic_s())

@@ -1,0 +1,118 @@
+"""What the producer tells about itself: status events and metrics."""
+
+from collections.abc import Sequence
+
+from producer.feed import Feed
+from producer.pipeline import Pipeline
+from producer.publisher import Publisher
+from producer.staleness import StalenessMonitor
+from producer.tape import Tape
+from shared.clock import Clock
+from shared.metrics import counter, gauge
+from shared.status import StatusReporter
+
+
+class Report:
+    """Gathers figures and publishes them.
+
+    Args:
+        exchange: venue.
+        status: publishes, not more often than is due.
+        feed: knows the connections.
+        tape: knows ids and duplicates.
+        pipeline: knows gaps and skew.
+        publisher: knows the queue.
+        monitor: knows the silences.
+        symbols: markets to tell about.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        *,
+        exchange: str,
+        status: StatusReporter,
+        feed: Feed,
+        tape: Tape,
+        pipeline: Pipeline,
+        publisher: Publisher,
+        monitor: StalenessMonitor,
+        symbols: Sequence[str],
+        clock: Clock,
+    ) -> None:
+        self._exchange = exchange
+        self._status = status
+        self._feed = feed
+        self._tape = tape
+        self._pipeline = pipeline
+        self._publisher = publisher
+        self._monitor = monitor
+        self._symbols = tuple(symbols)
+        self._clock = clock
+        self._counted = dict.fromkeys(("published", "duplicate", "backfilled"), 0)
+        self._said_s = clock.monotonic_s()
+        self._said_trades = 0
+        gauge("tapewatch_markets").set(len(self._symbols))
+
+    def publish(self) -> None:
+        """Update the metrics, and publish a status if one is due."""
+        self._update_metrics()
+        state, detail = self._state()
+        if not self._status.is_due(state):
+            return
+        now_s = self._clock.monotonic_s()
+        elapsed_s = max(now_s - self._said_s, 1e-3)
+        trades = self._publisher.trades_total
+        rate = (trades - self._said_trades) / elapsed_s
+        self._said_s, self._said_trades = now_s, trades
+        self._status.report(
+            state=state,
+            detail=detail,
+            figures={
+                "trades_total": trades,
+                "trades_per_s": round(rate, 1),
+                "duplicates_total": self._tape.duplicates_total,
+                "backfilled_total": self._pipeline.backfilled_total,
+                "gaps_total": self._pipeline.gaps_total,
+                "invalid_total": self._pipeline.invalid_total,
+                "reconnects_total": self._feed.reconnects_total,
+                "connections": self._feed.open_connections,
+                "queue_trades": self._publisher.queued,
+                "waiting_trades": self._tape.waiting_total,
+                "skew_ms": self._pipeline.skew_us / 1_000,
+            },
+            markets={symbol: self._market(symbol, now_s) for symbol in self._symbols},
+        )
+
+    def _market(self, symbol: str, now_s: float) -> dict[str, float]:
+        figures = {"silence_s": round(self._monitor.silence_s(symbol, now_s), 1)}
+        last = self._tape.last_published(symbol)
+        if last is not None:
+            figures["last_trade_id"] = last
+        return figures
+
+    def _state(self) -> tuple[str, str]:
+        if self._feed.is_paused:
+            return "degraded", "Kafka is too slow: connections are closed until the queue has room"
+        missing = len(self._feed.slots) - sum(slot.open_connections > 0 for slot in self._feed.slots)
+        if missing:
+            reason = self._feed.last_failure or "connecting"
+            return "degraded", f"{missing} of {len(self._feed.slots)} connections are down: {reason}"
+        return "running", ""
+
+    def _update_metrics(self) -> None:
+        label = {"exchange": self._exchange}
+        totals = {
+            "published": self._publisher.trades_total,
+            "duplicate": self._tape.duplicates_total,
+            "backfilled": self._pipeline.backfilled_total,
+        }
+        grown = {name: total - self._counted[name] for name, total in totals.items()}
+        self._counted = totals
+        counter("tapewatch_trades_published_total").labels(**label).inc(grown["published"])
+        counter("tapewatch_trades_duplicate_total").labels(**label).inc(grown["duplicate"])
+        counter("tapewatch_trades_backfilled_total").labels(**label).inc(grown["backfilled"])
+        gauge("tapewatch_connections").labels(**label).set(self._feed.open_connections)
+        gauge("tapewatch_queue_records").labels(queue="kafka").set(self._publisher.queued)
+        gauge("tapewatch_queue_records").labels(queue="tape").set(self._tape.waiting_total)
+        gauge("tapewatch_clock_skew_seconds").labels(**label).set(self._pipeline.skew_us / 1e6)
