@@ -190,7 +190,7 @@ class KafkaBroker:
             [theirs] = self._names.their_partitions({partition: ck.OFFSET_BEGINNING})
             client.assign([theirs])
             while True:
-                for message in client.consume(num_messages=500, timeout=REQUEST_TIMEOUT_S):
+                for message in _take(client, 500, REQUEST_TIMEOUT_S):
                     error = message.error()
                     if error is None:
                         yield cast("Message", message)
@@ -271,6 +271,14 @@ def _list_topics(admin: AdminClient) -> dict[str, int]:
     return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
 
 
+def _take(client: ck.Consumer, max_records: int, timeout_s: float) -> list[Any]:
+    # The library waits until it has all that was asked for: so ask for one, then for what is there.
+    messages: list[Any] = client.consume(num_messages=1, timeout=timeout_s)
+    if messages and max_records > 1:
+        messages += client.consume(num_messages=max_records - 1, timeout=0)
+    return messages
+
+
 class KafkaConsumer:
     """Implements `broker.Consumer`."""
 
@@ -316,10 +324,7 @@ class KafkaConsumer:
             BrokerFatalError: this consumer cannot go on.
         """
         try:
-            # The library waits until it has all that was asked for: so ask for one, then for what is there.
-            messages: list[Any] = self._client.consume(num_messages=1, timeout=timeout_s)
-            if messages and max_records > 1:
-                messages += self._client.consume(num_messages=max_records - 1, timeout=0)
+            messages = _take(self._client, max_records, timeout_s)
         except ck.KafkaException as error:
             raise translate("consume", error.args[0]) from error
         sound = [message for message in messages if message.error() is None]
