@@ -5,8 +5,8 @@ command to its own standard error, and exits with the command's status. Standard
 `terminate` and `kill` are sent on as signals, and its end (the starter stopped, crashed or was killed) ends
 the command. It is run by path in an isolated interpreter, and imports nothing but the standard library.
 
-A pipe is used because, unlike Linux's "parent died" signal, it does not fire when only the thread that started
-the guard ends, and it works on every POSIX system.
+A pipe is used because, unlike Linux's "parent died" signal, it does not fire when only the starting thread
+ends, and it works on every POSIX system.
 """
 
 import ctypes
