@@ -1,0 +1,1 @@
+"""Trades in, anomalies out: features, detectors, calibration, episodes, and the engine that orders them."""

@@ -1,0 +1,28 @@
+"""The detectors there are: one literal table. Their order is the order of events of one trade."""
+
+from typing import Final, NamedTuple
+
+
+class Entry(NamedTuple):
+    """One detector.
+
+    Attributes:
+        name: as in `DETECTOR_ENABLED`.
+        family: `online` (learns trade by trade) or `pattern` (a named market event).
+        about: what it finds, in a few words.
+        members: names of the detectors that it combines; empty when it judges by itself.
+    """
+
+    name: str
+    family: str
+    about: str
+    members: tuple[str, ...] = ()
+
+
+CATALOGUE: Final = (
+    Entry("zscore", "online", "a move, volume, rate or volatility far from its own recent mean"),
+    Entry("forest", "online", "a combination of values that is isolated among recent ones"),
+    Entry("combined", "online", "what z-score and forest both find strange", ("zscore", "forest")),
+    Entry("whale", "pattern", "one trade that is huge for its market"),
+    Entry("flash_crash", "pattern", "a deep fall within minutes"),
+)

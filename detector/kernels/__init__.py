@@ -1,0 +1,1 @@
+"""Compiled mathematics that several detectors share."""

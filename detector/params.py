@@ -1,0 +1,103 @@
+"""The engine's parameters, and the detectors that they make."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from detector.calibration import CalibrationParams
+from detector.catalogue import CATALOGUE
+from detector.features import DEFAULT_WINDOWS_S, FeatureParams
+from detector.online.forest import Forest, ForestParams
+from detector.online.protocol import OnlineDetector
+from detector.online.zscore import ZScore, ZScoreParams
+from detector.patterns.flash_crash import FlashCrash, FlashCrashParams
+from detector.patterns.whale import Whale, WhaleParams
+from detector.price_move import PriceFloors
+
+_NAMES: Final = tuple(entry.name for entry in CATALOGUE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineParams:
+    """Everything that decides what is found; bounds stand in `config.py` (`DETECTOR_*`).
+
+    Attributes:
+        enabled: names of detectors whose anomalies are published.
+        budget_per_day: anomalies per market, day and calibrated detector.
+        min_move_pct: moves over 10 s below this are never price anomalies.
+        zscore_window_trades: length of the sliding z-score.
+        forest_trees: trees of the online forest.
+        forest_window_trades: trades that the forest remembers.
+        warm_up_trades: scores before a calibrated detector speaks.
+        flash_crash_drop_pct: fall that is a flash crash.
+        flash_crash_window_s: within which it must happen.
+        whale_min_notional: smaller trades are never whales, in quote units.
+        episode_quiet_s: silence that closes an episode.
+        seed: of all randomness.
+    """
+
+    enabled: tuple[str, ...] = ("combined", "whale", "flash_crash")
+    budget_per_day: float = 5.0
+    min_move_pct: float = 0.3
+    zscore_window_trades: int = 1_000
+    forest_trees: int = 32
+    forest_window_trades: int = 2_048
+    warm_up_trades: int = 1_000
+    flash_crash_drop_pct: float = 10.0
+    flash_crash_window_s: float = 300.0
+    whale_min_notional: float = 100_000.0
+    episode_quiet_s: float = 60.0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.enabled if name not in _NAMES]
+        if unknown:
+            raise ValueError(f"no such detector: {', '.join(unknown)}; there are {', '.join(_NAMES)}")
+
+    @property
+    def features(self) -> FeatureParams:
+        """The windows that the detectors need."""
+        extra = () if self.flash_crash_window_s in DEFAULT_WINDOWS_S else (self.flash_crash_window_s,)
+        return FeatureParams(windows_s=DEFAULT_WINDOWS_S + extra)
+
+    @property
+    def calibration(self) -> CalibrationParams:
+        """How scores become rarities."""
+        return CalibrationParams(warm_up_trades=self.warm_up_trades)
+
+    @property
+    def floors(self) -> PriceFloors:
+        """What must at least have happened for a price anomaly."""
+        return PriceFloors(min_move_pct=self.min_move_pct)
+
+
+def make_detector(
+    name: str, params: EngineParams, *, features: tuple[str, ...], identity: str
+) -> OnlineDetector:
+    """Return a new detector of one market.
+
+    Args:
+        name: in the catalogue; `combined` is none by itself.
+        params: of the engine.
+        features: names of the columns of the rows that it will get.
+        identity: of the market, for its randomness.
+
+    Raises:
+        ValueError: there is no such detector.
+    """
+    if name == "zscore":
+        zscore = ZScoreParams(window_trades=params.zscore_window_trades, floors=params.floors)
+        return ZScore(zscore, features=features)
+    if name == "forest":
+        forest = ForestParams(
+            trees=params.forest_trees,
+            window_trades=params.forest_window_trades,
+            seed=params.seed,
+            floors=params.floors,
+        )
+        return Forest(forest, features=features, identity=identity)
+    if name == "whale":
+        return Whale(WhaleParams(min_notional=params.whale_min_notional), features=features)
+    if name == "flash_crash":
+        crash = FlashCrashParams(drop_pct=params.flash_crash_drop_pct, window_s=params.flash_crash_window_s)
+        return FlashCrash(crash, features=features)
+    raise ValueError(f"no detector is called {name!r}")

@@ -1,0 +1,1 @@
+"""Detectors of one named market event each."""

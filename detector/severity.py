@@ -1,0 +1,34 @@
+"""How much a person should care about an anomaly."""
+
+from typing import Final
+
+from shared.events import Severity
+
+# One trade, however large, is news and no emergency.
+_AT_MOST: Final = {"whale": Severity.HIGH}
+
+
+def of_rarity(kind: str, *, rarity: float, threshold: float) -> Severity:
+    """Return the severity of an anomaly that was found by its rarity.
+
+    Times rarer than the threshold: below 3 low, below 30 medium, below 1,000 high, else critical; a whale is
+    high at most.
+    """
+    times = threshold / rarity
+    if times < 3:
+        severity = Severity.LOW
+    elif times < 30:
+        severity = Severity.MEDIUM
+    else:
+        severity = Severity.HIGH if times < 1_000 else Severity.CRITICAL
+    return min(severity, _AT_MOST.get(kind, Severity.CRITICAL), key=lambda s: s.rank)
+
+
+def of_score(kind: str, *, score: float, threshold: float) -> Severity:
+    """Return the severity of an anomaly that was found by an absolute threshold on its score.
+
+    Such thresholds mark what is serious in itself: high, and critical from one and a half times the threshold
+    on.
+    """
+    severity = Severity.HIGH if score < 1.5 * threshold else Severity.CRITICAL
+    return min(severity, _AT_MOST.get(kind, Severity.CRITICAL), key=lambda s: s.rank)
