@@ -1,0 +1,127 @@
+"""What the simulator plays: trades in time order, and the markets that they belong to."""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+
+class SymbolInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A market as `exchangeInfo` tells it.
+
+    Attributes:
+        symbol: the venue's name (`BTCUSDT`).
+        base_asset: what is traded.
+        quote_asset: what it is paid with.
+        tick: smallest step of the price, in quote units, as a decimal string.
+        step: smallest step of the quantity, in base units, as a decimal string.
+    """
+
+    symbol: str
+    base_asset: str
+    quote_asset: str
+    tick: str = "0.00000001"
+    step: str = "0.00000001"
+
+
+class MarketTrade(msgspec.Struct, frozen=True, gc=False):
+    """One trade as the venue makes it; numbers are decimal strings, as on the wire.
+
+    Attributes:
+        symbol: the venue's name of the market (`BTCUSDT`).
+        trade_id: increasing by one within the market.
+        price: quote units per base unit, 8 decimals.
+        quantity: base units, 8 decimals.
+        is_buyer_maker: true when the taker sold.
+        trade_time_us: when it happened (`T` on the wire).
+        event_time_us: when the venue told it (`E` on the wire); never before `trade_time_us`.
+    """
+
+    symbol: str
+    trade_id: int
+    price: str
+    quantity: str
+    is_buyer_maker: bool
+    trade_time_us: int
+    event_time_us: int
+
+    def shifted(self, offset_us: int) -> "MarketTrade":
+        """Return the same trade at another time."""
+        return MarketTrade(
+            self.symbol,
+            self.trade_id,
+            self.price,
+            self.quantity,
+            self.is_buyer_maker,
+            self.trade_time_us + offset_us,
+            self.event_time_us + offset_us,
+        )
+
+
+class Injected(msgspec.Struct, frozen=True, kw_only=True):
+    """The truth about one injected event, a line of the truth file.
+
+    Attributes:
+        kind: `whale` or `flash_crash`.
+        symbol: the venue's name of the market (`BTCUSDT`).
+        market: ours (`BTC-USDT`).
+        start_us: time of its first trade; the planned beginning for a crash.
+        end_us: time of its last trade; the planned end of the fall and of the recovery for a crash.
+        first_trade_id: the first trade that belongs to it; null where it is no set of trades (a crash).
+        last_trade_id: the last one.
+        parameters: what it was made with, units in the names.
+    """
+
+    kind: str
+    symbol: str
+    market: str
+    start_us: int
+    end_us: int
+    first_trade_id: int | None = None
+    last_trade_id: int | None = None
+    parameters: dict[str, float]
+
+    def shifted(self, offset_us: int) -> "Injected":
+        """Return the same event at another time."""
+        return msgspec.structs.replace(
+            self, start_us=self.start_us + offset_us, end_us=self.end_us + offset_us
+        )
+
+
+class Chunk(NamedTuple):
+    """A stretch of a source.
+
+    Attributes:
+        trades: in order of event time over all markets; ids increase within a market.
+        injected: events that begin among these trades.
+    """
+
+    trades: list[MarketTrade]
+    injected: list[Injected]
+
+
+class Source(Protocol):
+    """Where trades come from. The same source yields the same chunks every time."""
+
+    @property
+    def symbols(self) -> tuple[SymbolInfo, ...]:
+        """The markets."""
+        ...
+
+    @property
+    def start_us(self) -> int:
+        """Source time at which playback begins: every trade of `history` happened before it."""
+        ...
+
+    @property
+    def is_restamped(self) -> bool:
+        """Whether trades are moved in time so that playback begins now."""
+        ...
+
+    def history(self) -> list[MarketTrade]:
+        """Return the trades that REST knows before the first one is played, in order of time."""
+        ...
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield what is played, chunk after chunk, possibly without end."""
+        ...
