@@ -7,6 +7,7 @@ their ids: sinks pass over them, while a detector judges them as trades that com
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ from shared.stream.broker import Producer
 _FLUSH_S: Final = 30.0
 # How long a wait for the next trade lasts at most before delivery reports are served.
 _WAIT_S: Final = 0.2
+_PROGRESS_TRADES: Final = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,28 +71,29 @@ def replay(
         producer: without a transactional id.
         clock: the time, for pace and for the time of receiving.
         stop: ends the replay early, after what was published so far is acknowledged.
-        on_progress: told after each batch and during long waits.
+        on_progress: told every thousand trades and while waiting for the next one.
 
     Raises:
         BrokerError: trades could not be delivered.
         RecordingError: the recording is damaged.
     """
     published = 0
+    last_us = 0
     pace = _Pace(params.speed, clock)
-    for batch in batches:
-        for trade in batch:
-            while (wait_s := pace.wait_s(trade.event_time_us)) > 0 and not stop.is_set():
-                producer.poll()
-                stop.wait(min(wait_s, _WAIT_S))
-            if stop.is_set():
-                break
-            received = msgspec.structs.replace(trade, received_time_us=clock.now_us())
-            producer.produce(topics.TRADES, encode(received), key=trade.symbol.encode())
-            published += 1
-        producer.poll()
-        on_progress(Progress(trades=published, event_time_us=batch[-1].event_time_us))
+    for trade in chain.from_iterable(batches):
+        while (wait_s := pace.wait_s(trade.event_time_us)) > 0 and not stop.is_set():
+            producer.poll()
+            on_progress(Progress(trades=published, event_time_us=last_us))
+            stop.wait(min(wait_s, _WAIT_S))
         if stop.is_set():
             break
+        received = msgspec.structs.replace(trade, received_time_us=clock.now_us())
+        producer.produce(topics.TRADES, encode(received), key=trade.symbol.encode())
+        published += 1
+        last_us = trade.event_time_us
+        if published % _PROGRESS_TRADES == 0:
+            producer.poll()
+            on_progress(Progress(trades=published, event_time_us=last_us))
     unacknowledged = producer.flush(_FLUSH_S)
     if unacknowledged:
         detail = f"{unacknowledged} of {published} trades were not acknowledged within {_FLUSH_S:g} s"
