@@ -1,0 +1,288 @@
+"""Joins the parts: anomalies from Kafka into the outbox, notifications out of it, and a word about each.
+
+Two threads share the store and nothing else: the worker's own reads Kafka, decides and publishes, the
+sender's waits for the channels. A decision is an event on `alerts` before its anomaly's offset is committed,
+so it is published at least once and a repetition is equal to the byte. That a channel took a notification is
+published afterwards and from memory: a crash can lose that event, never the notification or its row.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from alerter.channels.channel import Channel
+from alerter.lifecycle import Decision, LifecycleParams
+from alerter.outbox import NO_CHANNEL, Delivery, Outbox
+from alerter.sender import Sender, SenderParams
+from shared import topics
+from shared.clock import Clock
+from shared.codec import encode
+from shared.errors import BrokerRetriableError, StoreUnavailableError
+from shared.events import Alert, AlertState, Anomaly, EpisodePhase
+from shared.metrics import Health, counter, gauge
+from shared.status import StatusReporter
+from shared.store.database import Database
+from shared.stream.broker import Broker, Producer
+from shared.stream.sink import SinkParams, SinkRunner
+from shared.stream.tail import Received
+
+WORKER: Final = "alerter"
+GROUP: Final = "alerter"
+TOPICS: Final = (topics.ANOMALIES,)
+
+_FLUSH_S: Final = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlerterParams:
+    """How an alerter works.
+
+    Attributes:
+        instance: this process, in its signs of life.
+        lifecycle: what people want to hear; its `channels` are those that the alerter is given.
+        sender: how notifications are sent.
+        sink: how anomalies are read.
+    """
+
+    instance: str = "1"
+    lifecycle: LifecycleParams = field(default_factory=LifecycleParams)
+    sender: SenderParams = field(default_factory=SenderParams)
+    sink: SinkParams = field(default_factory=SinkParams)
+
+
+def run(
+    *,
+    broker: Broker,
+    database: Database,
+    channels: Sequence[Channel],
+    params: AlerterParams,
+    clock: Clock,
+    health: Health,
+    stop: threading.Event,
+) -> None:
+    """Tell people about anomalies until `stop` is set.
+
+    Args:
+        broker: with its topics made.
+        database: migrated.
+        channels: where people are told; closed on return.
+        params: how.
+        clock: the time.
+        health: beaten as long as Kafka is read.
+        stop: set it to return; what is in flight is finished.
+
+    Raises:
+        BrokerError: Kafka reported an error that will not pass.
+        StoreError: the store did.
+        DeadLetterLimitError: too many invalid records.
+    """
+    sent: queue.SimpleQueue[tuple[Delivery, int]] = queue.SimpleQueue()
+    names = tuple(channel.name for channel in channels)
+    outbox = Outbox(database, lifecycle=replace(params.lifecycle, channels=names))
+    sender = Sender(
+        outbox=outbox,
+        channels=channels,
+        params=params.sender,
+        clock=clock,
+        on_sent=lambda delivery, sent_us: sent.put((delivery, sent_us)),
+    )
+    producer = broker.producer()
+    sink = AlerterSink(
+        outbox=outbox,
+        sender=SenderThread(sender),
+        sent=sent,
+        producer=producer,
+        status=StatusReporter(producer, worker=WORKER, instance=params.instance, clock=clock),
+        clock=clock,
+    )
+    runner = SinkRunner(
+        broker=broker,
+        sink=sink,
+        group=GROUP,
+        topic_names=TOPICS,
+        params=params.sink,
+        clock=clock,
+        health=health,
+    )
+    sink.start()
+    runner.run(stop)
+
+
+class SenderThread:
+    """Runs a sender's event loop in a thread of its own, beside the one that reads Kafka."""
+
+    def __init__(self, sender: Sender) -> None:
+        self.sender = sender
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="sender")
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise what has ended the sender, if anything has."""
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Stop, and wait until what is in flight is written down."""
+        self.sender.stop()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self.sender.run())
+        except Exception as error:  # noqa: BLE001 - raised again by `check`, in the worker's own thread
+            self._error = error
+
+
+class AlerterSink:
+    """Takes anomalies into the outbox, and publishes what becomes of them; a `Sink`.
+
+    Args:
+        outbox: where decisions are kept.
+        sender: empties the outbox.
+        sent: what the sender has delivered, put there by its `on_sent`.
+        producer: for `alerts`; closed here.
+        status: signs of life.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        sender: SenderThread,
+        sent: queue.SimpleQueue[tuple[Delivery, int]],
+        producer: Producer,
+        status: StatusReporter,
+        clock: Clock,
+    ) -> None:
+        self._outbox = outbox
+        self._sender = sender
+        self._sent = sent
+        self._producer = producer
+        self._status = status
+        self._clock = clock
+        self._known: set[str] = set()
+        self._suppressed = 0
+
+    def start(self) -> None:
+        """Begin to send; what an earlier process left is sent first."""
+        self._sender.start()
+
+    def on_events(self, batch: Sequence[Received]) -> None:
+        """Decide about anomalies, durably, and tell the sender.
+
+        Raises:
+            StoreUnavailableError: not now; nothing of the batch was taken.
+            BrokerRetriableError: the decisions are stored but could not be published.
+        """
+        self._sender.check()
+        anomalies = [received.event for received in batch if isinstance(received.event, Anomaly)]
+        decisions = self._outbox.take(anomalies, now_us=self._clock.now_us())
+        self._sender.sender.wake()
+        for anomaly, decision in zip(anomalies, decisions, strict=True):
+            self._count(decision)
+            self._publish(decided(anomaly, decision))
+        self._flush()
+
+    def on_idle(self) -> None:
+        """Publish deliveries and a sign of life.
+
+        Raises:
+            StoreError: the sender ended with it.
+            BrokerError: an event could not be delivered.
+        """
+        self._sender.check()
+        self._publish_sent()
+        self._producer.poll(0)
+        self._report()
+
+    def close(self) -> None:
+        """Stop sending, and publish what was delivered last."""
+        self._sender.stop()
+        self._publish_sent()
+        figures = self._sender.sender.tally.figures()
+        self._status.report(figures=figures, state="stopping", detail="asked to stop")
+        self._flush()
+        self._producer.close()
+
+    def _count(self, decision: Decision) -> None:
+        if not decision.channels:
+            self._suppressed += 1
+            counter("tapewatch_notifications_total").labels(channel="none", outcome="suppressed").inc()
+
+    def _publish_sent(self) -> None:
+        while True:
+            try:
+                delivery, sent_us = self._sent.get_nowait()
+            except queue.Empty:
+                return
+            self._publish(delivered(delivery, sent_us))
+
+    def _publish(self, alert: Alert) -> None:
+        self._producer.produce(topics.ALERTS, encode(alert), key=alert.symbol.encode())
+
+    def _flush(self) -> None:
+        if left := self._producer.flush(_FLUSH_S):
+            raise BrokerRetriableError(
+                "flush", detail=f"{left} events on {topics.ALERTS} unacknowledged after {_FLUSH_S:g} s"
+            )
+
+    def _report(self) -> None:
+        faults = self._sender.sender.tally.faults()
+        state = "degraded" if faults else "running"
+        if not self._status.is_due(state):
+            return
+        figures = {**self._sender.sender.tally.figures(), "suppressed_total": float(self._suppressed)}
+        try:
+            pending = self._outbox.pending()
+        except StoreUnavailableError as error:
+            state, faults = "degraded", {**faults, "store": error.detail}
+        else:
+            figures["pending"] = float(sum(pending.values()))
+            self._known |= pending.keys()
+            for channel in self._known:
+                gauge("tapewatch_notifications_pending").labels(channel=channel).set(pending.get(channel, 0))
+        detail = "; ".join(f"{channel}: {fault}" for channel, fault in sorted(faults.items()))
+        self._status.report(figures=figures, state=state, detail=detail)
+
+
+def decided(anomaly: Anomaly, decision: Decision) -> Alert:
+    """Return the event of a decision; the same for the same decision, however often it is made."""
+    has_closed = anomaly.episode.phase is EpisodePhase.CLOSED
+    return Alert(
+        alert_id=decision.alert_id,
+        anomaly_id=decision.anomaly_id,
+        symbol=decision.symbol,
+        kind=decision.kind,
+        severity=decision.severity,
+        state=AlertState.RESOLVED if has_closed else AlertState.FIRING,
+        channels=list(decision.channels),
+        detail=decision.reason or "to be told",
+        time_us=decision.decided_us,
+    )
+
+
+def delivered(delivery: Delivery, sent_us: int) -> Alert:
+    """Return the event of a delivery."""
+    anomaly = delivery.anomaly
+    assert delivery.channel != NO_CHANNEL
+    has_closed = anomaly.episode.phase is EpisodePhase.CLOSED
+    return Alert(
+        alert_id=anomaly.episode.episode_id,
+        anomaly_id=anomaly.anomaly_id,
+        symbol=anomaly.symbol,
+        kind=anomaly.kind,
+        severity=anomaly.severity,
+        state=AlertState.RESOLVED if has_closed else AlertState.FIRING,
+        channels=[delivery.channel],
+        detail="delivered",
+        time_us=sent_us,
+    )

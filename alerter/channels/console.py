@@ -1,0 +1,39 @@
+"""The terminal, for those who have set up nothing else yet."""
+
+from rich.console import Console
+from rich.text import Text
+
+from alerter.lifecycle import CONSOLE
+from alerter.render import plain
+from shared.events import Anomaly, Severity
+
+_STYLES = {
+    Severity.LOW: "dim",
+    Severity.MEDIUM: "yellow",
+    Severity.HIGH: "bold red",
+    Severity.CRITICAL: "bold white on red",
+}
+
+
+class ConsoleChannel:
+    """Prints anomalies on standard output.
+
+    Args:
+        console: where to print; the process's standard output by default.
+    """
+
+    name = CONSOLE
+    min_interval_s = 0.0
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
+
+    async def send(self, anomaly: Anomaly) -> str:
+        """Print an anomaly; returns an empty reference."""
+        headline, _, rest = plain(anomaly).partition("\n")
+        # As `Text` and not as markup: square brackets of a market's name are no style.
+        self._console.print(Text(headline, style=_STYLES[anomaly.severity]), Text(rest), sep="\n", end="\n\n")
+        return ""
+
+    async def close(self) -> None:
+        """Release nothing."""
