@@ -21,6 +21,8 @@ from rich.table import Table
 
 from shared.errors import ConfigError
 from shared.events import Severity
+from shared.stream.kafka import KafkaParams
+from shared.topics import HOUR_MS
 
 ALL_USDT: Final = "all-usdt"
 DEFAULT_MARKETS: Final = ("BTC-USDT", "ETH-USDT", "BNB-USDT", "SOL-USDT", "XRP-USDT")
@@ -176,6 +178,9 @@ class Settings(BaseSettings):
     # Store and recordings
     database_url: SecretStr = _setting(
         SecretStr("sqlite:///data/tapewatch.db"), unit="SQLAlchemy URL", about="SQLite or PostgreSQL"
+    )
+    postgres_password: SecretStr | None = _setting(
+        None, unit="secret", about="of the database in docker-compose.yml, which alone reads it"
     )
     recorder_parquet_dir: str = _setting("", unit="folder", about="for Parquet recordings; empty: none")
     recorder_batch_records: int = _setting(
@@ -344,6 +349,18 @@ def _bound(constraint: object) -> str:
         if hasattr(constraint, name):
             return f"{sign} {getattr(constraint, name):g}"
     return ""
+
+
+def kafka_params(settings: Settings, *, bootstrap_servers: str | None = None) -> KafkaParams:
+    """Return how to reach the broker of the settings, or another one with the same topics."""
+    return KafkaParams(
+        bootstrap_servers=bootstrap_servers or settings.kafka_bootstrap_servers,
+        topic_prefix=settings.kafka_topic_prefix,
+        partitions=settings.kafka_partitions,
+        replication_factor=settings.kafka_replication_factor,
+        compression=settings.kafka_compression,
+        trades_retention_ms=settings.kafka_trades_retention_hours * HOUR_MS,
+    )
 
 
 def load_or_exit() -> Settings:
