@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +25,12 @@ class ChildProcess:
     Args:
         argv: the command.
         log_path: file that both its outputs are appended to.
+        environ: its environment; ours by default.
     """
 
-    def __init__(self, argv: Sequence[str], *, log_path: Path) -> None:
+    def __init__(
+        self, argv: Sequence[str], *, log_path: Path, environ: Mapping[str, str] | None = None
+    ) -> None:
         with log_path.open("ab") as log:
             self._guard = subprocess.Popen(  # noqa: S603 - the commands are this package's own
                 [sys.executable, "-I", "-S", str(_GUARD), *argv],
@@ -35,6 +38,7 @@ class ChildProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=_ROOT,
+                env=environ,
                 # Ctrl-C in a terminal reaches the whole process group; a broker must outlive its clients.
                 start_new_session=True,
             )

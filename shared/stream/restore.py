@@ -59,6 +59,11 @@ class PartitionState:
         self.dirty_since.pop(symbol, None)
         self.snapshot_due_s[symbol] = due_s
 
+    def without_snapshot(self, symbol: str) -> None:
+        """Note that a market's snapshot could not be restored: it begins to warm up again."""
+        self.snapshot_offsets.pop(symbol, None)
+        self.contained.pop(symbol, None)
+
     def marker(self) -> int:
         """Return the offset from which reading again completes every snapshot."""
         return min(self.dirty_since.values(), default=self.position)

@@ -24,6 +24,7 @@ from shared.errors import (
     BrokerFatalError,
     BrokerRetriableError,
     InvalidRecordError,
+    SnapshotRefusedError,
 )
 from shared.events import Quarantine, Trade
 from shared.metrics import Health, counter, gauge, histogram
@@ -320,14 +321,17 @@ class Runner:
         messages = self._broker.read_partition(TopicPartition(topics.SNAPSHOTS, number))
         restored = read_snapshots(messages, fingerprint=self._step.fingerprint)
         for refusal in restored.refused:
-            counter("tapewatch_snapshots_refused_total").inc()
-            _log.warning("snapshot_refused", partition=number, symbol=refusal.symbol, reason=refusal.reason)
+            self._refuse(number, refusal)
         state = begin(restored, committed=committed, low=low, high=high)
+        for symbol in list(state.snapshot_offsets):
+            try:
+                self._step.restore(symbol, restored.snapshots[symbol].state)
+            except SnapshotRefusedError as refusal:
+                self._refuse(number, refusal)
+                state.without_snapshot(symbol)
         self._partitions[number] = state
         self._symbols[number] = set(state.snapshot_offsets)
-        for symbol in state.snapshot_offsets:
-            self._step.restore(symbol, restored.snapshots[symbol].state)
-            self.totals.restored += 1
+        self.totals.restored += len(state.snapshot_offsets)
         _log.info(
             "partition_assigned",
             partition=number,
@@ -337,6 +341,11 @@ class Runner:
         )
         gauge("tapewatch_markets").set(sum(len(symbols) for symbols in self._symbols.values()))
         return state.position
+
+    @staticmethod
+    def _refuse(number: int, refusal: SnapshotRefusedError) -> None:
+        counter("tapewatch_snapshots_refused_total").inc()
+        _log.warning("snapshot_refused", partition=number, symbol=refusal.symbol, reason=refusal.reason)
 
     def _revoked(self, partitions: Sequence[TopicPartition]) -> None:
         try:

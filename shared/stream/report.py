@@ -1,0 +1,27 @@
+"""What a runner says of itself: signs of life and the lag per partition."""
+
+from shared import topics
+from shared.metrics import gauge
+from shared.status import StatusReporter
+from shared.stream.runner import Runner
+
+
+def report_runner(status: StatusReporter, runner: Runner) -> None:
+    """Publish a runner's figures when a sign of life is due."""
+    if not status.is_due():
+        return
+    lag = runner.lag_records()
+    for partition, records in lag.items():
+        gauge("tapewatch_lag_records").labels(topic=topics.TRADES, partition=partition).set(records)
+    totals = runner.totals
+    status.report(
+        figures={
+            "trades_total": totals.trades,
+            "events_total": totals.events,
+            "commits_total": totals.commits,
+            "aborts_total": totals.aborts,
+            "snapshots_total": totals.snapshots,
+            "partitions": len(lag),
+            "lag_records": sum(lag.values()),
+        }
+    )
