@@ -1,0 +1,77 @@
+"""The dashboard's entry, `streamlit run dashboard/app.py`: reads the settings, keeps the feed.
+
+`python -m dashboard` starts it with the address and port of the settings.
+"""
+
+import math
+import sys
+from pathlib import Path
+from typing import Final
+
+# `streamlit run` puts this file's folder on the path, not the one that holds our packages.
+_ROOT: Final = str(Path(__file__).resolve().parents[1])
+if _ROOT not in sys.path:
+    sys.path.insert(0, _ROOT)
+
+import streamlit as st  # noqa: E402 - found through the path set above, and so are those below
+
+import config  # noqa: E402 - found through the path set above
+from dashboard.feed import FeedParams, Source, TopicFeed  # noqa: E402 - found through the path set above
+from dashboard.pages.frame import show_faults, show_live  # noqa: E402 - found through the path set above
+from dashboard.state import Limits  # noqa: E402 - found through the path set above
+from shared import logs, topics  # noqa: E402 - found through the path set above
+from shared.clock import SystemClock  # noqa: E402 - found through the path set above
+from shared.errors import ConfigError  # noqa: E402 - found through the path set above
+from shared.stream.kafka import KafkaBroker, KafkaParams  # noqa: E402 - found through the path set above
+from shared.stream.tail import Tail  # noqa: E402 - found through the path set above
+
+_HOUR_MS: Final = 3_600_000
+_FOLLOWED: Final = (
+    topics.TRADES,
+    topics.ANOMALIES,
+    topics.WORKER_STATUS,
+    topics.TAPE_GAPS,
+    topics.ALERTS,
+    topics.QUARANTINES,
+    topics.DEAD_LETTERS,
+)
+
+
+@st.cache_resource(show_spinner=False)
+def _feed(_settings: config.Settings) -> TopicFeed:
+    """Return the process's one feed; the settings do not change while the process lives."""
+    logs.configure(worker="dashboard", level=_settings.log_level)
+    broker = KafkaBroker(
+        KafkaParams(
+            bootstrap_servers=_settings.kafka_bootstrap_servers,
+            topic_prefix=_settings.kafka_topic_prefix,
+            partitions=_settings.kafka_partitions,
+            replication_factor=_settings.kafka_replication_factor,
+            compression=_settings.kafka_compression,
+            trades_retention_ms=_settings.kafka_trades_retention_hours * _HOUR_MS,
+        )
+    )
+
+    def follow(since_us: int) -> Source:
+        # The dashboard may be the first to come: without topics there would be nothing to follow.
+        broker.ensure_topics()
+        return Tail(broker, _FOLLOWED, since_us=since_us)
+
+    limits = Limits(history_s=math.ceil(_settings.dashboard_history_s))
+    feed = TopicFeed(open_source=follow, params=FeedParams(limits=limits), clock=SystemClock())
+    feed.start()
+    return feed
+
+
+def main() -> None:
+    """Show the pages, or what is wrong with the settings."""
+    try:
+        settings = config.load()
+    except ConfigError as error:
+        show_faults(error.faults)
+        return
+    show_live(_feed(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""The dashboard's live page on a made-up scene instead of a broker; for the browser test.
+
+Run with `streamlit run`, from the root of the repository.
+"""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+ROOT = Path(__file__).resolve().parents[2]
+for folder in (ROOT, ROOT / "tests" / "data"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+from dashboard_scene import SceneSource  # noqa: E402 - found through the path set above
+
+from dashboard.feed import FeedParams, TopicFeed  # noqa: E402 - the same
+from dashboard.pages.frame import show_live  # noqa: E402 - the same
+from dashboard.state import Limits  # noqa: E402 - the same
+from shared.clock import SystemClock  # noqa: E402 - the same
+
+
+@st.cache_resource
+def scene_feed() -> TopicFeed:
+    """Return the process's feed, following the scene."""
+    feed = TopicFeed(
+        open_source=SceneSource, params=FeedParams(limits=Limits(history_s=900)), clock=SystemClock()
+    )
+    feed.start()
+    return feed
+
+
+show_live(scene_feed())
