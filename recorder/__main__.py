@@ -83,8 +83,11 @@ def _run(settings: config.Settings, stop: threading.Event) -> None:
         clock=clock,
         health=health,
     )
+    log = logs.get_logger()
+    log.info("recorder_started", store=database.shown_url, parquet_folder=folder or None)
     try:
         runner.run(stop)
+        log.info("recorder_stopped")
         reporter.report(figures={}, state="stopping", detail="asked to stop")
     finally:
         producer.close()

@@ -1,6 +1,5 @@
 """Recordings of any form, merged in time order."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -138,9 +137,6 @@ def test_markets_are_told_by_known_quote_assets(venue_symbol: str, market: str) 
     assert market_of(venue_symbol) == market
 
 
-DATA = Path(os.environ.get("REAL_DATA_DIR", Path(__file__).parents[3].parent / "shared" / "data"))
-
-
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("files", "markets"),
@@ -150,10 +146,10 @@ DATA = Path(os.environ.get("REAL_DATA_DIR", Path(__file__).parents[3].parent / "
         (["binance-vision/BTCUSDC-aggTrades-2025-10-04.zip"], 1),
     ],
 )
-def test_real_recordings_are_whole_and_in_order(files: list[str], markets: int) -> None:
-    paths = [DATA / file for file in files]
+def test_real_recordings_are_whole_and_in_order(real_data_dir: Path, files: list[str], markets: int) -> None:
+    paths = [real_data_dir / file for file in files]
     if not all(path.exists() for path in paths):
-        pytest.skip(f"{DATA} does not hold {', '.join(files)}; set REAL_DATA_DIR")
+        pytest.skip(f"{real_data_dir} does not hold {', '.join(files)}")
     last_ids: dict[str, int] = {}
     last_us = 0
     for trade in flat(read(paths)):
