@@ -192,8 +192,11 @@ class Broker(Protocol):
         """
         ...
 
-    def read_partition(self, partition: TopicPartition) -> Iterator[Message]:
-        """Return every retained committed record of a partition, up to what is its end now."""
+    def read_all(self, partitions: Sequence[TopicPartition]) -> Iterator[Message]:
+        """Return every retained committed record of the partitions, up to what are their ends now.
+
+        Records of one partition come in the order of their offsets.
+        """
         ...
 
     def producer(self, *, transactional_id: str | None = None) -> Producer:

@@ -182,20 +182,20 @@ class KafkaBroker:
         """Return a consumer that reads committed records only."""
         return KafkaConsumer(self._consumer_config(group, from_start), self._names)
 
-    def read_partition(self, partition: TopicPartition) -> Iterator[Message]:
-        """Return every retained committed record of a partition, up to what is its end now."""
+    def read_all(self, partitions: Sequence[TopicPartition]) -> Iterator[Message]:
+        """Return every retained committed record of the partitions, up to what are their ends now."""
         config = {**self._consumer_config(None, from_start=True), "enable.partition.eof": True}
         client = ck.Consumer(config)
+        unfinished = len(partitions)
         try:
-            [theirs] = self._names.their_partitions({partition: ck.OFFSET_BEGINNING})
-            client.assign([theirs])
-            while True:
+            client.assign(self._names.their_partitions(dict.fromkeys(partitions, ck.OFFSET_BEGINNING)))
+            while unfinished:
                 for message in _take(client, 500, REQUEST_TIMEOUT_S):
                     error = message.error()
                     if error is None:
                         yield cast("Message", message)
                     elif error.code() == _PARTITION_EOF:
-                        return
+                        unfinished -= 1
                     elif not isinstance(translate("read", error), BrokerRetriableError):
                         raise translate("read", error)
         finally:

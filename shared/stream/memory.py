@@ -83,10 +83,10 @@ class MemoryBroker:
         """Return a producer; with an id, its elder of the same id is fenced."""
         return MemoryProducer(self, transactional_id=transactional_id)
 
-    def read_partition(self, partition: TopicPartition) -> Iterator[Message]:
-        """Return every record of a partition."""
+    def read_all(self, partitions: Sequence[TopicPartition]) -> Iterator[Message]:
+        """Return every record of the partitions."""
         with self.lock:
-            return iter(list(self.logs[partition]))
+            return iter([message for partition in partitions for message in self.logs[partition]])
 
     def partitions_of(self, topic: str) -> list[TopicPartition]:
         """Return the partitions of a topic."""

@@ -310,16 +310,31 @@ class Runner:
     def _assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         try:
             committed = self._consumer.committed(partitions)
-            return {partition: self._restore(partition, committed.get(partition)) for partition in partitions}
+            kept = self._read_snapshots([p.partition for p in partitions if p in committed])
+            return {
+                partition: self._restore(
+                    partition, committed.get(partition), kept.get(partition.partition, {})
+                )
+                for partition in partitions
+            }
         except BrokerRetriableError as error:
             # Half-restored partitions cannot be worked on; a restart begins this anew.
             raise BrokerFatalError("assign", detail=error.detail) from error
 
-    def _restore(self, partition: TopicPartition, committed: int | None) -> int:
+    def _read_snapshots(self, numbers: Sequence[int]) -> dict[int, dict[bytes, Message]]:
+        """Return the latest record of every key, per partition: what compaction has not done yet."""
+        kept: dict[int, dict[bytes, Message]] = {}
+        if numbers:
+            for message in self._broker.read_all([TopicPartition(topics.SNAPSHOTS, n) for n in numbers]):
+                kept.setdefault(message.partition(), {})[message.key() or b""] = message
+        return kept
+
+    def _restore(
+        self, partition: TopicPartition, committed: int | None, kept: Mapping[bytes, Message]
+    ) -> int:
         number = partition.partition
         low, high = self._consumer.bounds(partition)
-        messages = self._broker.read_partition(TopicPartition(topics.SNAPSHOTS, number))
-        restored = read_snapshots(messages, fingerprint=self._step.fingerprint)
+        restored = read_snapshots(kept.values(), fingerprint=self._step.fingerprint)
         for refusal in restored.refused:
             self._refuse(number, refusal)
         state = begin(restored, committed=committed, low=low, high=high)

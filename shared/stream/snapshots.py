@@ -142,7 +142,7 @@ class Restored(msgspec.Struct, frozen=True):
 
 
 def read_snapshots(messages: Iterable[Message], *, fingerprint: str) -> Restored:
-    """Return what the records of one partition hold, given in the order of their offsets."""
+    """Return what the records of one partition hold; of a key given twice, the later one counts."""
     chunks: dict[str, dict[int, Chunk]] = {}
     refused: list[SnapshotRefusedError] = []
     resume_offset: int | None = None

@@ -51,7 +51,7 @@ def committed_anomalies(broker: MemoryBroker) -> list[Anomaly]:
     return [
         decode(message.value(), Anomaly)
         for partition in broker.partitions_of(topics.ANOMALIES)
-        for message in broker.read_partition(partition)
+        for message in broker.read_all([partition])
     ]
 
 

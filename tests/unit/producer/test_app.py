@@ -60,7 +60,7 @@ def read(broker: MemoryBroker, event_type: type[E]) -> list[E]:
     return [
         decode(message.value(), event_type)
         for partition in broker.partitions_of(topic)
-        for message in broker.read_partition(partition)
+        for message in broker.read_all([partition])
     ]
 
 

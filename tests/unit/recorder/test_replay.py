@@ -57,7 +57,7 @@ class Recorded:
         return [
             decode(message.value(), Trade)
             for partition in (0, 1)
-            for message in self.broker.read_partition(TopicPartition(topics.TRADES, partition))
+            for message in self.broker.read_all([TopicPartition(topics.TRADES, partition)])
         ]
 
     def waited_s(self) -> float:
@@ -102,7 +102,7 @@ def test_a_market_stays_in_one_partition() -> None:
             for partition in (0, 1)
             if any(
                 message.key() == symbol.encode()
-                for message in replayed.broker.read_partition(TopicPartition(topics.TRADES, partition))
+                for message in replayed.broker.read_all([TopicPartition(topics.TRADES, partition)])
             )
         ]
         assert len(holding) == 1

@@ -111,7 +111,7 @@ def test_an_invalid_record_is_set_aside_with_its_bytes(broker: MemoryBroker, mak
     runner.run(stop)
     assert len(sink.kept) == 2
     [partition] = broker.partitions_of(topics.DEAD_LETTERS)
-    [letter] = [decode(m.value(), DeadLetter) for m in broker.read_partition(partition)]
+    [letter] = [decode(m.value(), DeadLetter) for m in broker.read_all([partition])]
     assert letter.payload == b"{broken"
     assert letter.offset == 1
 
