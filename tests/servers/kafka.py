@@ -1,4 +1,4 @@
-"""A real Apache Kafka for tests: an external one, a container, or a local process; else they skip, saying why.
+"""A real Apache Kafka for tests: an external one, a container, or a local process; else skip, saying why.
 
 - `kafka`: one broker for the whole session, shared. Give every test its own `kafka_topic_prefix`.
 - `own_kafka`: a broker of the test's own, to be stopped, killed and started again.
