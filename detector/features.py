@@ -56,6 +56,9 @@ _WINDOW_FEATURES: Final = (
     "volatility",
 )
 
+_FIRST_WINDOW: Final = len(_TRADE_FEATURES)
+_PER_WINDOW: Final = len(_WINDOW_FEATURES)
+
 # Columns of the ring of trades.
 _PRICE, _NOTIONAL, _SIGNED, _SQUARED = range(4)
 # Aggregates over a part of a window; the extremes are kept as the sequence numbers of their trades.
@@ -68,6 +71,7 @@ _FIRST_CAPACITY: Final = 128
 
 # Beyond any market, and small enough that no sum or quotient of sound trades becomes infinite.
 _LARGEST_NOTIONAL: Final = 1e200
+_LARGEST_RATIO: Final = 1e200
 _LARGEST_RETURN: Final = 1e12
 
 
@@ -132,6 +136,15 @@ class Tape(NamedTuple):
     quantities: FloatVector
     sells: IntVector
     times_us: IntVector
+
+    def part(self, start: int, end: int) -> "Tape":
+        """Return the trades from `start` to before `end`."""
+        return Tape(
+            self.prices[start:end],
+            self.quantities[start:end],
+            self.sells[start:end],
+            self.times_us[start:end],
+        )
 
 
 @njit(cache=True)
@@ -200,7 +213,7 @@ def _add_to_back(w: int, seq: int, ring: FloatMatrix, back: FloatMatrix, back_at
 
 
 @njit(cache=True)
-def _write_window(  # noqa: PLR0917 - compiled; buffers come by position
+def _write_window(  # noqa: PLR0917 - compiled; buffers come by position, and whole: slices cost time here
     w: int,
     seq: int,
     ring_times: IntVector,
@@ -210,9 +223,11 @@ def _write_window(  # noqa: PLR0917 - compiled; buffers come by position
     back: FloatMatrix,
     back_at: IntMatrix,
     cursor: IntVector,
-    row: FloatVector,
+    rows: FloatMatrix,
+    i: int,
 ) -> None:
-    """Write the features of window `w` in the state after trade `seq`."""
+    """Write the features of window `w` in the state after trade `seq` into row `i`."""
+    first = _FIRST_WINDOW + w * _PER_WINDOW
     mask = ring_times.shape[0] - 1
     tail = cursor[_WINDOWS + 2 * w]
     notional, signed, squared = back[w, 0], back[w, 1], back[w, 2]
@@ -228,15 +243,15 @@ def _write_window(  # noqa: PLR0917 - compiled; buffers come by position
             lowest = front_at[old, w, 1]
     price = ring[seq & mask, _PRICE]
     now = ring_times[seq & mask]
-    row[0] = seq - tail + 1
-    row[1] = notional
-    row[2] = min(1.0, max(-1.0, signed / notional)) if notional > 0.0 else 0.0
-    row[3] = min(price / ring[tail & mask, _PRICE] - 1.0, _LARGEST_RETURN)
-    row[4] = price / ring[highest & mask, _PRICE] - 1.0
-    row[5] = (now - ring_times[highest & mask]) * 1e-6
-    row[6] = min(price / ring[lowest & mask, _PRICE] - 1.0, _LARGEST_RETURN)
-    row[7] = (now - ring_times[lowest & mask]) * 1e-6
-    row[8] = np.sqrt(squared)
+    rows[i, first] = seq - tail + 1
+    rows[i, first + 1] = notional
+    rows[i, first + 2] = min(1.0, max(-1.0, signed / notional)) if notional > 0.0 else 0.0
+    rows[i, first + 3] = min(price / ring[tail & mask, _PRICE] - 1.0, _LARGEST_RETURN)
+    rows[i, first + 4] = price / ring[highest & mask, _PRICE] - 1.0
+    rows[i, first + 5] = (now - ring_times[highest & mask]) * 1e-6
+    rows[i, first + 6] = min(price / ring[lowest & mask, _PRICE] - 1.0, _LARGEST_RETURN)
+    rows[i, first + 7] = (now - ring_times[lowest & mask]) * 1e-6
+    rows[i, first + 8] = np.sqrt(squared)
 
 
 @njit(cache=True)
@@ -277,7 +292,10 @@ def _update(  # noqa: PLR0917 - compiled; buffers come by position
         price = prices[i]
         notional = min(price * quantities[i], _LARGEST_NOTIONAL)
         side = sells[i]
-        log_return = 0.0 if is_first else np.log(price / ring[(seq - 1) & mask, _PRICE])
+        log_return = 0.0
+        if not is_first:
+            ratio = price / ring[(seq - 1) & mask, _PRICE]
+            log_return = np.log(min(max(ratio, 1.0 / _LARGEST_RATIO), _LARGEST_RATIO))
         gap_s = 0.0 if is_first else (now - latest) * 1e-6
         if is_first or now != latest or side != cursor[_RUN_SIDE]:
             cursor[_RUN_LENGTH] = 0
@@ -305,13 +323,12 @@ def _update(  # noqa: PLR0917 - compiled; buffers come by position
         ring[at, _NOTIONAL] = notional
         ring[at, _SIGNED] = -notional if side else notional
         ring[at, _SQUARED] = log_return * log_return
-        row = rows[i]
-        row[0] = log_return
-        row[1] = notional
-        row[2] = np.log(max(notional, 1e-300))
-        row[3] = ring[at, _SIGNED]
-        row[4] = gap_s
-        row[5] = cursor[_RUN_LENGTH]
+        rows[i, 0] = log_return
+        rows[i, 1] = notional
+        rows[i, 2] = np.log(max(notional, 1e-300))
+        rows[i, 3] = ring[at, _SIGNED]
+        rows[i, 4] = gap_s
+        rows[i, 5] = cursor[_RUN_LENGTH]
         for w in range(windows_us.shape[0]):
             _add_to_back(w, seq, ring, back, back_at)
             _write_window(
@@ -324,7 +341,8 @@ def _update(  # noqa: PLR0917 - compiled; buffers come by position
                 back,
                 back_at,
                 cursor,
-                row[6 + 9 * w : 15 + 9 * w],
+                rows,
+                i,
             )
         clock_us[i] = now
 

@@ -91,6 +91,7 @@ def make_detector(
         forest = ForestParams(
             trees=params.forest_trees,
             window_trades=params.forest_window_trades,
+            sees_outside=True,
             seed=params.seed,
             floors=params.floors,
         )

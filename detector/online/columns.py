@@ -7,6 +7,9 @@ from numba import njit
 
 from detector.arrays import FloatMatrix, FloatVector, IntVector
 
+# Keeps logarithms finite; no sound trade makes a count or a notional this small.
+_LEAST: Final = 1e-300
+
 
 class Column(NamedTuple):
     """One column that is looked at.
@@ -26,7 +29,7 @@ class Column(NamedTuple):
 # market. Without them a market that stood still makes its next ordinary trades the strangest of all.
 PRICE_COLUMNS: Final = (
     Column("return_10s", None, 3e-4),
-    Column("notional_10s", 1e-300, 0.5),
+    Column("notional_10s", 0.0, 0.5),
     Column("count_10s", 0.0, 0.3),
     Column("imbalance_10s", None, 0.25),
     Column("volatility_10s", 1e-4, 0.3),
@@ -46,7 +49,7 @@ def _gather(rows: FloatMatrix, at: IntVector, log_offsets: FloatVector, out: Flo
         for k in range(at.shape[0]):
             value = rows[i, at[k]]
             if not np.isnan(log_offsets[k]):
-                value = np.log(value + log_offsets[k])
+                value = np.log(max(value + log_offsets[k], _LEAST))
             out[i, k] = value
 
 

@@ -1,0 +1,95 @@
+"""Same input, same output: whatever the batches, the restarts, and the other markets."""
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detector.engine import Engine
+from shared import codec
+from shared.events import Anomaly, EpisodePhase, Trade
+from shared.stream.step import OutputEvent, State
+from tests.data.detector_tapes import SMALL, altered, crash, market
+
+COUNT = 1_500
+
+
+def busy_market(seed: int, *, symbol: str = "BTC-USDT") -> list[Trade]:
+    """Return a market in which every detector finds something."""
+    trades = crash(market(COUNT, seed=seed, symbol=symbol), at=900, depth=0.05, length=40)
+    trades = crash(trades, at=1_200, depth=0.03, length=5)
+    return [altered(t, quantity=500.0) if t.trade_id in {700, 701, 1_000} else t for t in trades]
+
+
+TAPES = {seed: busy_market(seed) for seed in range(3)}
+WHOLE = {seed: Engine(SMALL).on_batch(tape) for seed, tape in TAPES.items()}
+
+
+def same_state(one: State, other: State) -> bool:
+    return one.keys() == other.keys() and all(
+        np.array_equal(one[key], other[key], equal_nan=False) for key in one
+    )
+
+
+def test_the_tapes_make_every_detector_speak_in_every_phase() -> None:
+    told = {
+        (event.detector, event.episode.phase)
+        for events in WHOLE.values()
+        for event in events
+        if isinstance(event, Anomaly)
+    }
+    assert {detector for detector, _ in told} == {"zscore", "forest", "combined", "whale", "flash_crash"}
+    assert {phase for _, phase in told} == set(EpisodePhase)
+
+
+@settings(max_examples=25)
+@given(st.sampled_from(sorted(TAPES)), st.lists(st.integers(0, COUNT), max_size=40))
+def test_any_split_gives_the_same_events_and_state(seed: int, cuts: list[int]) -> None:
+    tape = TAPES[seed]
+    whole, part = Engine(SMALL), Engine(SMALL)
+    whole.on_batch(tape)
+    events: list[OutputEvent] = []
+    edges = [0, *sorted(cuts), COUNT]
+    for start, end in pairwise(edges):
+        events += part.on_batch(tape[start:end])
+    assert events == WHOLE[seed]
+    assert same_state(part.snapshot("BTC-USDT"), whole.snapshot("BTC-USDT"))
+
+
+@settings(max_examples=25)
+@given(st.sampled_from(sorted(TAPES)), st.lists(st.integers(0, COUNT), min_size=1, max_size=4))
+def test_a_restart_anywhere_changes_nothing(seed: int, stops: list[int]) -> None:
+    tape = TAPES[seed]
+    events: list[OutputEvent] = []
+    engine = Engine(SMALL)
+    edges = [0, *sorted(stops), COUNT]
+    for start, end in pairwise(edges):
+        events += engine.on_batch(tape[start:end])
+        states = {symbol: engine.snapshot(symbol) for symbol in engine.symbols()}
+        engine = Engine(SMALL)
+        for symbol, state in states.items():
+            engine.restore(symbol, state)
+    assert events == WHOLE[seed]
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 1_000))
+def test_other_markets_in_the_batch_change_nothing(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tapes = {"BTC-USDT": TAPES[0], "ETH-USDT": busy_market(8, symbol="ETH-USDT")}
+    mixed: list[Trade] = []
+    left = {symbol: list(tape) for symbol, tape in tapes.items()}
+    while any(left.values()):
+        symbol = str(rng.choice([s for s, tape in left.items() if tape]))
+        mixed.append(left[symbol].pop(0))
+    events = Engine(SMALL).on_batch(mixed)
+    assert [event for event in events if event.symbol == "BTC-USDT"] == WHOLE[0]
+    order = {(trade.symbol, trade.trade_id): at for at, trade in enumerate(mixed)}
+    places = [order[event.symbol, event.trade_id] for event in events]
+    assert places == sorted(places)
+
+
+def test_events_survive_the_wire() -> None:
+    for event in WHOLE[0]:
+        assert codec.decode(codec.encode(event), type(event)) == event
