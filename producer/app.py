@@ -25,7 +25,7 @@ from producer.report import Report
 from producer.rest import RestClient, RestParams
 from producer.resume import last_positions
 from producer.staleness import StalenessMonitor, StalenessParams
-from producer.tape import FillRequest, Position, Tape, TapeParams
+from producer.tape import Position, Tape, TapeParams
 from producer.watchdog import Watchdog, WatchdogParams
 from shared.clock import Clock
 from shared.errors import BrokerError, ExchangeError
@@ -154,7 +154,6 @@ class ProducerApp:
         monitor = StalenessMonitor(
             [market.symbol for market in markets], params.staleness, now_s=clock.monotonic_s()
         )
-        requests: asyncio.Queue[FillRequest] = asyncio.Queue()
         pipeline = Pipeline(
             exchange=self._venue.name,
             tape=tape,
@@ -162,7 +161,6 @@ class ProducerApp:
             monitor=monitor,
             limit=DeadLetterLimit(params.dead_letters),
             clock=clock,
-            submit=requests.put_nowait,
         )
         feed = Feed(
             venue=self._venue,
@@ -173,8 +171,9 @@ class ProducerApp:
             sink=pipeline,
         )
         backfiller = Backfiller(
-            rest, pipeline, {market.symbol: market for market in markets}, requests, params.backfill
+            rest, pipeline, {market.symbol: market for market in markets}, params.backfill
         )
+        pipeline.send_requests_to(backfiller.submit)
         watchdog = Watchdog(
             monitor=monitor,
             source=rest,

@@ -1,10 +1,13 @@
 """Fills holes of the tape through REST, page by page, beside the WebSocket and never in its way.
 
-Requests wait in a queue that has no bound of its own, because the tape asks for each hole once. What does not
-come after bounded attempts is handed back to the tape with the reason, which makes it a gap event.
+One question brings whatever is missing from the first hole to the newest trade, because it costs the same: a
+feed that loses one frame in a hundred must not cost a question for each. Requests of one market are worked
+off one after another; those that an earlier page has filled ask nothing. What does not come after bounded
+attempts is handed back to the tape with the reason, which makes it a gap event.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,10 +25,10 @@ class BackfillParams:
     """How holes are filled.
 
     Attributes:
-        page_limit: trades per question.
+        page_limit: trades per question at most.
         absent_attempts: questions about ids that the venue does not have yet; its REST side may lag behind.
         absent_delay_s: before asking about those again; it doubles.
-        workers: questions on their way at one time.
+        workers: markets that are worked on at one time.
     """
 
     page_limit: int = 1_000
@@ -45,10 +48,18 @@ class TradeSource(Protocol):
 
 
 class TapeSide(Protocol):
-    """Who asks and takes; the app, around the tape."""
+    """Who asks and takes; the pipeline, around the tape."""
 
     def first_missing(self, request: FillRequest) -> int | None:
         """Return the first id of the request that is still wanted."""
+        ...
+
+    def highest_seen(self, symbol: str) -> int:
+        """Return the newest id of a market that is known, or one below its first."""
+        ...
+
+    def is_missing(self, trade: Trade) -> bool:
+        """Return whether a trade lies in a hole."""
         ...
 
     def on_backfilled(self, trades: Sequence[Trade], invalid: Sequence[InvalidFrame]) -> None:
@@ -71,24 +82,27 @@ class Backfiller:
         source: answers questions.
         side: takes the answers.
         markets: by venue-independent name.
-        requests: where requests wait.
         params: bounds.
     """
 
     def __init__(
-        self,
-        source: TradeSource,
-        side: TapeSide,
-        markets: Mapping[str, Market],
-        requests: asyncio.Queue[FillRequest],
-        params: BackfillParams,
+        self, source: TradeSource, side: TapeSide, markets: Mapping[str, Market], params: BackfillParams
     ) -> None:
         self._source = source
         self._side = side
         self._markets = markets
         self._params = params
-        self._queue = requests
+        self._requests: dict[str, deque[FillRequest]] = {symbol: deque() for symbol in markets}
+        self._busy: set[str] = set()
+        self._symbols: asyncio.Queue[str] = asyncio.Queue()
         self._log = get_logger()
+
+    def submit(self, request: FillRequest) -> None:
+        """Queue a request."""
+        self._requests[request.symbol].append(request)
+        if request.symbol not in self._busy:
+            self._busy.add(request.symbol)
+            self._symbols.put_nowait(request.symbol)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -98,8 +112,11 @@ class Backfiller:
 
     async def _work(self) -> None:
         while True:
-            request = await self._queue.get()
-            await self.fill(request)
+            symbol = await self._symbols.get()
+            requests = self._requests[symbol]
+            while requests:
+                await self.fill(requests.popleft())
+            self._busy.discard(symbol)
 
     async def fill(self, request: FillRequest) -> None:
         """Fetch what a request asks for, then say that it has ended."""
@@ -122,11 +139,10 @@ class Backfiller:
             page = await self._source.trades(
                 market,
                 from_id=first,
-                limit=min(self._params.page_limit, request.last_id - first + 1),
+                limit=min(self._params.page_limit, self._side.highest_seen(request.symbol) - first + 1),
                 is_wanted=lambda: self._side.first_missing(request) is not None,
             )
-            wanted = [trade for trade in page.trades if first <= trade.trade_id <= request.last_id]
-            self._side.on_backfilled(wanted, page.invalid)
+            self._side.on_backfilled(list(filter(self._side.is_missing, page.trades)), page.invalid)
             if page.trades:
                 # Later ids exist, so earlier ones that were not among them never will.
                 rest = rest._replace(first_id=page.trades[-1].trade_id + 1)

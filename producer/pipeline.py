@@ -36,7 +36,6 @@ class Pipeline:
         monitor: watch on silences.
         limit: on invalid frames.
         clock: the time.
-        submit: takes requests to fill holes.
     """
 
     def __init__(
@@ -48,7 +47,6 @@ class Pipeline:
         monitor: StalenessMonitor,
         limit: DeadLetterLimit,
         clock: Clock,
-        submit: Callable[[FillRequest], None],
     ) -> None:
         self.backfilled_total = 0
         self.gaps_total = 0
@@ -60,8 +58,12 @@ class Pipeline:
         self._monitor = monitor
         self._limit = limit
         self._clock = clock
-        self._submit = submit
+        self._submit: Callable[[FillRequest], None] | None = None
         self._log = get_logger(exchange=exchange)
+
+    def send_requests_to(self, submit: Callable[[FillRequest], None]) -> None:
+        """Say who fills holes; it needs this object, so it comes later. Needed before the first `tick`."""
+        self._submit = submit
 
     def on_events(self, events: Sequence[FrameEvent]) -> None:
         """Take what one frame says.
@@ -90,6 +92,14 @@ class Pipeline:
         """Return the first id of a request that is still wanted."""
         return self._tape.first_missing(request)
 
+    def highest_seen(self, symbol: str) -> int:
+        """Return the newest id of a market that is known, or one below its first."""
+        return self._tape.highest_seen(symbol) or 0
+
+    def is_missing(self, trade: Trade) -> bool:
+        """Return whether a trade lies in a hole."""
+        return self._tape.is_missing(trade)
+
     def on_backfilled(self, trades: Sequence[Trade], invalid: Sequence[InvalidFrame]) -> None:
         """Take a page of REST."""
         for row in invalid:
@@ -110,6 +120,7 @@ class Pipeline:
     def _apply(self, output: TapeOutput) -> None:
         self._publisher.publish_trades(output.trades)
         for request in output.requests:
+            assert self._submit is not None, "nobody fills holes yet"
             self._submit(request)
         for restart in output.restarts:
             self._log.warning(

@@ -247,6 +247,11 @@ class Tape:
                 return max(hole.first, request.first_id)
         return None
 
+    def is_missing(self, trade: Trade) -> bool:
+        """Return whether a trade lies in a hole."""
+        market = self._markets[trade.symbol]
+        return trade.trade_id <= market.high and not market.has(trade.trade_id)
+
     def last_published(self, symbol: str) -> int | None:
         """Return the id of the last published trade of a market, if there is one."""
         market = self._markets.get(symbol)

@@ -41,12 +41,20 @@ class Side:
 
     def __init__(self, missing: Sequence[int]) -> None:
         self.missing = set(missing)
+        self.highest = max(missing) + 1
         self.got: list[int] = []
         self.ended: list[tuple[FillRequest, str, bool]] = []
         self.waited = 0
 
     def first_missing(self, request: FillRequest) -> int | None:
         return min((n for n in self.missing if request.first_id <= n <= request.last_id), default=None)
+
+    def highest_seen(self, symbol: str) -> int:
+        assert symbol == "BTC-USDT"
+        return self.highest
+
+    def is_missing(self, trade: Trade) -> bool:
+        return trade.trade_id in self.missing
 
     def on_backfilled(self, trades: Sequence[Trade], invalid: Sequence[InvalidFrame]) -> None:
         assert not invalid
@@ -63,7 +71,7 @@ class Side:
 def fill(source: Source, side: Side, first: int, last: int) -> FillRequest:
     request = FillRequest("BTC-USDT", first, last)
     params = BackfillParams(page_limit=10, absent_attempts=3, absent_delay_s=0.001)
-    backfiller = Backfiller(source, side, {"BTC-USDT": MARKET}, asyncio.Queue(), params)
+    backfiller = Backfiller(source, side, {"BTC-USDT": MARKET}, params)
     asyncio.run(backfiller.fill(request))
     return request
 
@@ -72,7 +80,7 @@ def test_a_large_hole_is_fetched_by_pages() -> None:
     source, side = Source(range(200)), Side(range(100, 125))
     request = fill(source, side, 100, 124)
     assert side.got == list(range(100, 125))
-    assert source.asked == [(100, 10), (110, 10), (120, 5)]
+    assert source.asked == [(100, 10), (110, 10), (120, 6)]
     assert [ended[0] for ended in side.ended] == [request]
     assert side.waited == 3
 
@@ -122,3 +130,21 @@ def test_a_refusal_becomes_the_reason() -> None:
     _, reason, is_absent = side.ended[0]
     assert "down for maintenance" in reason
     assert not is_absent
+
+
+def test_one_question_fills_all_holes_that_it_reaches() -> None:
+    async def run() -> None:
+        source, side = Source(range(200)), Side([100, 103, 107, 115])
+        backfiller = Backfiller(source, side, {"BTC-USDT": MARKET}, BackfillParams(page_limit=10))
+        working = asyncio.create_task(backfiller.run())
+        for number in (100, 103, 107, 115):
+            backfiller.submit(FillRequest("BTC-USDT", number, number))
+        async with asyncio.timeout(5):
+            while len(side.ended) < 4:  # noqa: ASYNC110 - the fake has no event to wait for
+                await asyncio.sleep(0)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        assert source.asked == [(100, 10), (115, 2)]
+        assert side.got == [100, 103, 107, 115]
+
+    asyncio.run(run())
