@@ -160,16 +160,18 @@ def write_trades(folder: Path, table: pa.Table, part: str) -> list[Path]:
     Returns:
         The files.
     """
-    keyed = table.append_column("hour", pc.divide(table["event_time_us"], trade_recordings.US_PER_HOUR))
+    hours = pc.divide(table["event_time_us"], trade_recordings.US_PER_HOUR)
+    keys = ["exchange", "symbol", "hour"]
+    # Sorted once and sliced: a filter per file would read everything hundreds of times.
+    in_order = table.append_column("hour", hours).sort_by([(key, "ascending") for key in keys])
+    groups = in_order.group_by(keys, use_threads=False).aggregate([([], "count_all")])
     paths = []
-    for key in keyed.group_by(["exchange", "symbol", "hour"]).aggregate([]).to_pylist():
-        rows = keyed.filter(
-            (pc.field("exchange") == key["exchange"])
-            & (pc.field("symbol") == key["symbol"])
-            & (pc.field("hour") == key["hour"])
-        ).drop_columns("hour")
-        at = datetime.fromtimestamp(key["hour"] * 3_600, UTC)
-        market = folder / "trades" / quote(key["exchange"], safe="") / quote(key["symbol"], safe="")
+    start = 0
+    for group in groups.to_pylist():
+        rows = in_order.slice(start, group["count_all"]).drop_columns("hour")
+        start += group["count_all"]
+        at = datetime.fromtimestamp(group["hour"] * 3_600, UTC)
+        market = folder / "trades" / quote(group["exchange"], safe="") / quote(group["symbol"], safe="")
         paths.append(_write(market / f"{at:%Y-%m-%d}" / f"{at:%H}-{part}.parquet", _once(rows, "trade_id")))
     return paths
 

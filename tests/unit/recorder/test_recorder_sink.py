@@ -1,7 +1,7 @@
 """The recorder behind the real runner, on the broker in memory and SQLite."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -156,19 +156,30 @@ def test_a_recording_that_cannot_be_cut_is_reported_and_loses_nothing(
     assert sum(len(batch) for batch in read([folder])) == 5
 
 
-def test_a_store_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
     """The runner offers the batch again until the store takes it."""
-    database = Database(f"sqlite:///{tmp_path}/later/store.db")
-    stop = threading.Event()
-    reports = Reports(stop=stop, after_records=len(EVENTS))
-    runner = threading.Thread(
-        target=run,
-        args=(published(EVENTS), RecorderSink(database=database, recording=None, report=reports), stop),
-    )
-    runner.start()
-    # Until now the folder is missing, which is SQLite's way to be unreachable.
+    database = Database(f"sqlite:///{tmp_path}/elsewhere/store.db")
     database.migrate()
+    database.close()
+    # A missing folder is SQLite's way to be unreachable.
+    database = Database(f"sqlite:///{tmp_path}/here/store.db")
+    stop, was_away = threading.Event(), threading.Event()
+
+    class Sink(RecorderSink):
+        def on_events(self, batch: Sequence[Received]) -> None:
+            try:
+                super().on_events(batch)
+            except StoreUnavailableError:
+                was_away.set()
+                raise
+
+    sink = Sink(database=database, recording=None, report=Reports(stop=stop, after_records=len(EVENTS)))
+    runner = threading.Thread(target=run, args=(published(EVENTS), sink, stop))
+    runner.start()
+    assert was_away.wait(timeout=30)
+    (tmp_path / "elsewhere").rename(tmp_path / "here")
     runner.join(timeout=30)
     assert not runner.is_alive()
-    with Database(f"sqlite:///{tmp_path}/later/store.db").session() as session:
+    with database.session() as session:
         assert store(session, EVENTS)["trades"] == 0, "all are there already"
+    database.close()
