@@ -130,15 +130,15 @@ def anomaly_table(episodes: Sequence[EpisodeView], *, market: str | None = None)
         market: only this market's; None for all.
     """
     shown = [e for e in episodes if market is None or e.latest.symbol == market][:ANOMALY_ROWS]
+    times_us = [e.latest.event_time_us for e in shown]
     return pd.DataFrame(
         {
-            "time": pd.to_datetime([e.latest.event_time_us for e in shown], unit="us", utc=True),
+            "time": pd.to_datetime(times_us, unit="us", utc=True).as_unit("us"),
             "severity": [[e.worst.severity.value] for e in shown],
             "market": [e.latest.symbol for e in shown],
             "kind": [formats.words(e.latest.kind) for e in shown],
             "reason": [e.latest.reason for e in shown],
-            "rarity": [_one_in(e.latest.episode.peak_rarity) for e in shown],
-            "trades": [e.latest.episode.trades for e in shown],
+            "rarity": pd.Series([_one_in(e.latest.episode.peak_rarity) for e in shown], dtype="float64"),
             "lasted": [_lasted(e) for e in shown],
             "alert": [alert_text(e.alert) for e in shown],
         }
@@ -225,7 +225,8 @@ def _recent(episodes: Sequence[EpisodeView], view: View) -> tuple[EpisodeView, .
 
 
 def _change_pct(bars: Bars) -> float:
-    return 100 * (float(bars.close[-1]) / float(bars.open[0]) - 1) if len(bars) else math.nan
+    # To the two decimals that are shown, so that 0.00 has no direction.
+    return round(100 * (float(bars.close[-1]) / float(bars.open[0]) - 1), 2) if len(bars) else math.nan
 
 
 def _highest(bars: Bars) -> float | None:

@@ -36,7 +36,7 @@ _CHART_AREA_PX: Final = 520
 _MARKETS_HEIGHT_PX: Final = 460
 _WORKERS_HEIGHT_PX: Final = 320
 _NOTICES_HEIGHT_PX: Final = 300
-_ANOMALIES_HEIGHT_PX: Final = 352
+_ANOMALIES_HEIGHT_PX: Final = 284
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,22 +117,21 @@ def _anomalies(view: View, chosen: str | None) -> None:
         width="stretch",
         height=_ANOMALIES_HEIGHT_PX,
         hide_index=True,
-        row_height=40,
+        row_height=28,
         column_config={
             "time": config.DatetimeColumn("Time, UTC", format="HH:mm:ss", width=68),
             "severity": config.MultiselectColumn(
                 "Severity",
                 options=[severity.value for severity in Severity],
                 color=["gray", "blue", "orange", "red"],
-                width=75,
+                width=72,
             ),
-            "market": config.TextColumn("Market", width=80),
-            "kind": config.TextColumn("Kind", width=80),
-            "reason": config.TextColumn("Why", width=350),
-            "rarity": config.NumberColumn("Rarity, 1 in", format="compact", width=80),
-            "trades": config.NumberColumn("Trades", format="localized", width=54),
-            "lasted": config.TextColumn("Lasted", width=80),
-            "alert": config.TextColumn("Alert", width=78),
+            "market": config.TextColumn("Market", width=78),
+            "kind": config.TextColumn("Kind", width=78),
+            "reason": config.TextColumn("Why", width=420),
+            "rarity": config.NumberColumn("Rarity, 1 in", format="compact", width=78),
+            "lasted": config.TextColumn("Lasted", width=84),
+            "alert": config.TextColumn("Alert", width=72),
         },
     )
 

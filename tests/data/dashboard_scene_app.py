@@ -9,16 +9,14 @@ from pathlib import Path
 import streamlit as st
 
 ROOT = Path(__file__).resolve().parents[2]
-for folder in (ROOT, ROOT / "tests" / "data"):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
 
-from dashboard_scene import SceneSource  # noqa: E402 - found through the path set above
-
-from dashboard.feed import FeedParams, TopicFeed  # noqa: E402 - the same
+from dashboard.feed import FeedParams, TopicFeed  # noqa: E402 - found through the path set above
 from dashboard.pages.frame import show_live  # noqa: E402 - the same
 from dashboard.state import Limits  # noqa: E402 - the same
 from shared.clock import SystemClock  # noqa: E402 - the same
+from tests.data.dashboard_scene import SceneSource  # noqa: E402 - the same
 
 
 @st.cache_resource
