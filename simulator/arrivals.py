@@ -124,7 +124,7 @@ class Sizes:
         return self.shape.p99_notional * self.notional_share
 
     def quantities(self, prices: Floats, *, step: float, rng: np.random.Generator) -> Floats:
-        """Return the quantities of orders at these prices, multiples of `step`, at least one."""
+        """Return the quantities of orders at these prices, multiples of `step`, at least the smallest."""
         shape, count = self.shape, len(prices)
         notional = shape.notional_median * np.exp(shape.notional_sigma * rng.standard_normal(count))
         tail = np.minimum(rng.random(count) ** (-1 / shape.tail_index), shape.tail_cap) * shape.p99_notional
@@ -141,7 +141,7 @@ class Sizes:
         least = shape.notional_min / prices
         digits = 10.0 ** (np.floor(np.log10(least)) - 1)
         quantity = np.where(smallest, np.ceil(least / digits) * digits, quantity)
-        return np.maximum(np.round(quantity / step), 1) * step
+        return np.maximum(np.round(quantity / step), np.ceil(least / step)) * step
 
     def fills(self, count: int, rng: np.random.Generator) -> Ints:
         """Return into how many trades each of `count` orders falls."""

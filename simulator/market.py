@@ -33,8 +33,8 @@ _CHUNK_S: Final = (0.2, 5.0)
 _PART_S: Final = 0.1
 _SALES_IN_FALL: Final = 0.8
 
-# Mean of volatility ** activity_exponent, found by running the factors for long: keeps the rate as set.
-_MEAN_ACTIVITY: Final = 0.88
+# Mean of volatility ** activity_exponent, by Monte Carlo: dividing by it keeps the rate as set.
+_MEAN_ACTIVITY: Final = 0.91
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,9 @@ class _Crowd:
         self._params = params
         self._chunk_s = float(np.clip(_CHUNK_TRADES / sum(rates), *_CHUNK_S))
         self._parts = max(1, round(self._chunk_s / _PART_S))
-        chunks = int(np.ceil(params.history_trades * 1.5 / min(rates) / self._chunk_s))
+        # Quiet times have less than half of the usual rate, and clusters make short spans uncertain.
+        history = 2.5 * params.history_trades + 200 if params.history_trades else 0
+        chunks = int(np.ceil(history / min(rates) / self._chunk_s))
         self._first_chunk = -chunks
         rng = _generator(params.seed, "common")
         self._volatility = Volatility(shape=shape, rng=rng)
@@ -234,6 +236,7 @@ class _Market:
         """Return this market's trades of a chunk."""
         whales = self._scenarios.whales(end_s) if end_s > 0 else []
         begun = self._scenarios.crashes(end_s) if end_s > 0 else []
+        self._retire_crashes(start_s)
         self._crashes += begun
         own = self._volatility.draw(len(common.volatility), (end_s - start_s) / len(common.volatility))
         activity = self._activity(common, own)
@@ -243,6 +246,12 @@ class _Market:
         injected = [crash.truth(symbol=symbol, market=market, start_us=self._start_us) for crash in begun]
         injected += [self._whale_truth(whale, trades, whale_ids == i) for i, whale in enumerate(whales)]
         return Chunk(trades, injected)
+
+    def _retire_crashes(self, now_s: float) -> None:
+        """Make what a past crash has left part of the price, so that it need not be computed for ever."""
+        for crash in [crash for crash in self._crashes if crash.is_over(now_s)]:
+            self._own_log += float(crash.log_offset(np.array([now_s]))[0])
+            self._crashes.remove(crash)
 
     def _activity(self, common: _Common, own: Floats) -> Floats:
         share = self._shape.common_variance
@@ -317,9 +326,12 @@ class _Market:
 
     def _price_ticks(self, orders: _Orders, order: Ints, fills: Ints, walk: Floats) -> Ints:
         tick = self._profile.tick
-        mid = orders.prices / tick
-        touch = np.where(orders.sells, np.floor(mid), np.ceil(mid))
-        away = np.round(self._rng.exponential(1.0, len(order)) * (walk * mid)[order])
+        # The best prices move in steps, not with every order.
+        grid = np.maximum(1, np.round(orders.prices * (self._shape.grid_bps * 1e-4) / tick))
+        bid = np.floor(orders.prices / tick / grid) * grid
+        touch = np.where(orders.sells, bid, bid + 1)
+        away = np.round(self._rng.exponential(1.0, len(order)) * (walk * bid)[order])
+        away[(orders.whale < 0)[order] & (self._rng.random(len(order)) > self._shape.walk_share)] = 0
         firsts = np.cumsum(fills) - fills
         away[firsts] = 0
         total = np.cumsum(away)

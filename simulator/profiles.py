@@ -8,8 +8,8 @@ that order, then what is used:
 - Orders a second: 9.4, 5.6, 1.6, 1.1, 1.9. Set by the caller.
 - Trades per order: one in .70, .58, .78 of orders (.87 and .82 in aggregates, where fills at one price are
   already one); more than 5 in .108, .152, .101; more than 10 in .047, .059, .041; more than 20 in .015, .013,
-  .003; mean 3.0, 3.2, 2.2. Used: one with probability .70, else log-normal, median 3.8, sigma 0.9, at least
-  2.
+  .003; mean 3.0, 3.2, 2.2. Used: one with probability .62, else log-normal, median 3.8, sigma 0.9, at least
+  2, but never more than the order holds smallest orders: one in .69 of orders, mean 2.3.
 - Side: the next order is of the same side in .68, .75, .73 (.80, .82); autocorrelation at lags 1, 2, 5, 10,
   50: .36 .32 .24 .18 .08 / .50 .39 .25 .11 .00 / .46 .41 .35 .28 .13. Used: runs of one side whose length
   exceeds j with probability j^-1.7 (order splitting; Lillo, Mike and Farmer, Phys. Rev. E 71, 066122, 2005),
@@ -86,7 +86,7 @@ class Profile:
 class TapeShape:
     """What all markets share; see the module's docstring for each number's origin."""
 
-    single_fill_share: float = 0.70
+    single_fill_share: float = 0.62
     fills_median: float = 3.8
     fills_sigma: float = 0.9
     fills_max: int = 100
@@ -109,14 +109,16 @@ class TapeShape:
     fast_sd: float = 0.35
     activity_exponent: float = 0.7
     common_variance: float = 0.70
-    walk_bps: float = 0.05
+    walk_share: float = 0.35
+    walk_bps: float = 0.06
+    grid_bps: float = 0.15
     event_delay_min_us: float = 320.0
     event_delay_mean_us: float = 300.0
 
     @property
     def mean_fills(self) -> float:
         """Trades per order on average, as drawn (rounded, bounded): found by simulation of the formula."""
-        return 2.44
+        return 2.32
 
     @property
     def p99_notional(self) -> float:

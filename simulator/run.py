@@ -189,7 +189,9 @@ class _Startup:
 
 
 @contextmanager
-def running_simulator(params: SimulatorParams, source: Source) -> Iterator[Simulator]:
+def running_simulator(
+    params: SimulatorParams, source: Source, *, truth_path: Path | None = None
+) -> Iterator[Simulator]:
     """Run a simulator in a thread of its own while the context is open, for code without an event loop.
 
     Reading `state()` from another thread gives numbers that may be some microseconds apart; for commands
@@ -200,7 +202,7 @@ def running_simulator(params: SimulatorParams, source: Source) -> Iterator[Simul
     """
     startup = _Startup()
     thread = threading.Thread(
-        target=lambda: asyncio.run(_run(params, source, startup)), name="simulator", daemon=True
+        target=lambda: asyncio.run(_run(params, source, truth_path, startup)), name="simulator", daemon=True
     )
     thread.start()
     startup.ready.wait()
@@ -219,10 +221,10 @@ def running_simulator(params: SimulatorParams, source: Source) -> Iterator[Simul
             raise startup.error
 
 
-async def _run(params: SimulatorParams, source: Source, startup: _Startup) -> None:
+async def _run(params: SimulatorParams, source: Source, truth_path: Path | None, startup: _Startup) -> None:
     startup.loop, startup.stop = asyncio.get_running_loop(), asyncio.Event()
     try:
-        async with serve(params, source) as simulator:
+        async with serve(params, source, truth_path=truth_path) as simulator:
             startup.simulator = simulator
             startup.ready.set()
             await startup.stop.wait()

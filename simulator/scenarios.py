@@ -87,6 +87,10 @@ class Crash:
         """When nothing of it is left to happen but a twentieth of the recovery."""
         return self.at_s + self.fall_s + self.bottom_s + 3 * self.recovery_s
 
+    def is_over(self, time_s: float) -> bool:
+        """Return whether its price and activity have settled to a ten-thousandth."""
+        return time_s > self.end_s + 7 * self.recovery_s
+
     def log_offset(self, times_s: Floats) -> Floats:
         """Return what it adds to the logarithm of the price; the fall speeds up (power 1.7)."""
         depth = -np.log1p(-self.depth_pct / 100)

@@ -146,6 +146,8 @@ async def listen(
         compression=None,
         ping_interval=params.ping_interval_s,
         ping_timeout=params.pong_timeout_s,
+        # A client that does not answer the goodbye must not hold up the end of the server.
+        close_timeout=1.0,
         max_size=1024 * 1024,
     ) as server:
         yield server
