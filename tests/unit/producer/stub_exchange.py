@@ -40,6 +40,9 @@ class StubExchange:
         self.closed_total = 0
         self.is_silent = False
         self.refuses_connections = False
+        self.is_gone = False
+        self.answers_pings = True
+        self.answer: dict[str, object] = {"result": None}
         self.subscribers: list[tuple[web.WebSocketResponse, set[str]]] = []
         self.heartbeat_s: float | None = None
         self._runner: web.AppRunner | None = None
@@ -112,11 +115,13 @@ class StubExchange:
         self.paths.append(request.path_qs)
         if self.refuses_connections:
             return web.Response(status=503)
-        socket = web.WebSocketResponse(heartbeat=self.heartbeat_s)
+        socket = web.WebSocketResponse(heartbeat=self.heartbeat_s, autoping=self.answers_pings)
         await socket.prepare(request)
         streams: set[str] = set()
         self.subscribers.append((socket, streams))
         async for message in socket:
+            if message.type is WSMsgType.PING:
+                continue
             if message.type is not WSMsgType.TEXT:
                 break
             self.messages.append(message.data)
@@ -124,7 +129,7 @@ class StubExchange:
                 continue
             call = json.loads(message.data)
             streams.update(call["params"])
-            await socket.send_str(json.dumps({"result": None, "id": call["id"]}))
+            await socket.send_str(json.dumps(self.answer | {"id": call["id"]}))
         self.closed_total += 1
         return socket
 

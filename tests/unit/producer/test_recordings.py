@@ -1,0 +1,115 @@
+"""Real recordings through the real parser and tape: everything is read, and continuity judged rightly."""
+
+import csv
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from producer.exchanges.binance import BinanceProtocol
+from producer.exchanges.markets import Market
+from producer.exchanges.protocol import FrameEvent
+from producer.tape import FillRequest, Position, Tape, TapeParams
+from shared.events import Trade
+
+FRAMES = Path(os.environ.get("REAL_DATA_DIR", Path(__file__).parents[4] / "shared" / "data")) / "frames"
+
+pytestmark = [
+    pytest.mark.real_data,
+    pytest.mark.skipif(not FRAMES.is_dir(), reason=f"the recordings are not at {FRAMES}"),
+]
+
+
+def market(native: str, quote: str) -> Market:
+    symbol = f"{native.removesuffix(quote)}-{quote}"
+    return Market(symbol=symbol, native=native, quote=quote, status="TRADING", is_trading=True)
+
+
+def trx_frames(kind: str) -> Iterator[tuple[int, bytes]]:
+    """Return receive times in µs and frames, as they came over the wire."""
+    path = FRAMES / "trx-stream" / f"test_{kind}_binance_trade_stream_spot_trxusdt_04-03-2025.csv"
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            data = {
+                "e": row["EventType"],
+                "E": int(row["EventTime"]),
+                "s": row["Symbol"],
+                "t": int(row["TradeId"]),
+                "p": row["Price"],
+                "q": row["Quantity"],
+                "T": int(row["TransactionTime"]),
+                "m": row["IsBuyerMarketMaker"] == "1",
+                "M": True,
+            }
+            yield int(row["TimestampOfReceive"]), json.dumps({"stream": row["Stream"], "data": data}).encode()
+
+
+def trades_only(events: list[FrameEvent]) -> list[Trade]:
+    trades = [event for event in events if isinstance(event, Trade)]
+    assert len(trades) == len(events), "an event is no trade"
+    return trades
+
+
+def resumed(first: Trade) -> Tape:
+    return Tape(TapeParams(), {first.symbol: Position(first.trade_id - 1, 0)})
+
+
+@pytest.mark.parametrize("native", ["BTCUSDT", "ETHUSDT"])
+def test_the_combined_stream_of_2024(native: str) -> None:
+    protocol = BinanceProtocol([market(native, "USDT")])
+    events: list[FrameEvent] = []
+    frames = 0
+    with gzip.open(FRAMES / "binance-spot" / f"{native.lower()}_20240808.gz", "rb") as file:
+        for line in file:
+            received_ns, _, frame = line.strip().partition(b" ")
+            events += protocol.receive(frame, int(received_ns) // 1_000)
+            frames += b"@trade" in frame
+    trades = trades_only(events)
+    assert len(trades) == frames > 6_000
+    assert set(protocol.ignored) == {"depthUpdate", "bookTicker", "unknown"}
+    output = resumed(trades[0]).feed(trades, now_s=0)
+    assert output.trades == trades
+    # The receiver's clock runs about 1.2 s behind: so the unit of both times is right.
+    assert all(-5_000_000 < t.received_time_us - t.event_time_us < 1_000_000 for t in trades)
+
+
+def test_raw_frames_of_2022_with_order_ids() -> None:
+    protocol = BinanceProtocol([market("ALPINEBTC", "BTC")])
+    recorded = json.loads((FRAMES / "binance-spot" / "ALPINEBTC.json").read_text())
+    assert {"a", "b"} <= set(recorded[0])
+    events: list[FrameEvent] = []
+    for data in recorded:
+        events += protocol.receive(json.dumps(data).encode(), 0)
+    trades = trades_only(events)
+    assert len(trades) == len(recorded) == 4_993
+    assert sum(trade.quantity in {47.58, 43.5} for trade in trades) == 922
+    assert trades[0].event_time_us == recorded[0]["T"] * 1_000
+    assert resumed(trades[0]).feed(trades, now_s=0).trades == trades
+
+
+def test_a_sound_recording_has_no_hole_and_no_duplicate() -> None:
+    protocol = BinanceProtocol([market("TRXUSDT", "USDT")])
+    trades = trades_only([e for time_us, f in trx_frames("positive") for e in protocol.receive(f, time_us)])
+    tape = resumed(trades[0])
+    assert tape.feed(trades, now_s=0).trades == trades
+    assert len(trades) == 10_000
+    assert tape.duplicates_total == 0
+
+
+def test_planted_defects_are_found_and_nothing_else() -> None:
+    sound = BinanceProtocol([market("TRXUSDT", "USDT")])
+    everything = trades_only([e for time_us, f in trx_frames("positive") for e in sound.receive(f, time_us)])
+    protocol = BinanceProtocol([market("TRXUSDT", "USDT")])
+    damaged = trades_only([e for time_us, f in trx_frames("negative") for e in protocol.receive(f, time_us)])
+    tape = resumed(everything[0])
+    published = tape.feed(damaged, now_s=0).trades
+    [request] = tape.tick(now_s=1).requests
+    missing = everything[2]
+    # The third trade's id was overwritten with the second's: one hole, one duplicate.
+    assert request == FillRequest("TRX-USDT", missing.trade_id, missing.trade_id)
+    assert tape.duplicates_total == 1
+    published += tape.feed([missing], now_s=1).trades
+    assert [trade.trade_id for trade in published] == [trade.trade_id for trade in everything]
