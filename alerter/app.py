@@ -9,7 +9,7 @@ published afterwards and from memory: a crash can lose that event, never the not
 import asyncio
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -208,8 +208,7 @@ class AlerterSink:
         """Stop sending, and publish what was delivered last."""
         self._sender.stop()
         self._publish_sent()
-        figures = self._sender.sender.tally.figures()
-        self._status.report(figures=figures, state="stopping", detail="asked to stop")
+        self._report(is_stopping=True)
         self._flush()
         self._producer.close()
 
@@ -235,23 +234,28 @@ class AlerterSink:
                 "flush", detail=f"{left} events on {topics.ALERTS} unacknowledged after {_FLUSH_S:g} s"
             )
 
-    def _report(self) -> None:
-        faults = self._sender.sender.tally.faults()
-        state = "degraded" if faults else "running"
+    def _report(self, *, is_stopping: bool = False) -> None:
+        tally = self._sender.sender.tally
+        faults = tally.faults()
+        state = "stopping" if is_stopping else "degraded" if faults else "running"
         if not self._status.is_due(state):
             return
-        figures = {**self._sender.sender.tally.figures(), "suppressed_total": float(self._suppressed)}
+        figures = {**tally.figures(), "suppressed_total": float(self._suppressed)}
         try:
             pending = self._outbox.pending()
         except StoreUnavailableError as error:
-            state, faults = "degraded", {**faults, "store": error.detail}
+            faults["store"] = error.detail
         else:
             figures["pending"] = float(sum(pending.values()))
-            self._known |= pending.keys()
-            for channel in self._known:
-                gauge("tapewatch_notifications_pending").labels(channel=channel).set(pending.get(channel, 0))
+            self._show_pending(pending)
         detail = "; ".join(f"{channel}: {fault}" for channel, fault in sorted(faults.items()))
         self._status.report(figures=figures, state=state, detail=detail)
+
+    def _show_pending(self, pending: Mapping[str, int]) -> None:
+        # A channel that has nothing pending any more must fall to 0, not keep its last number.
+        self._known |= pending.keys()
+        for channel in self._known:
+            gauge("tapewatch_notifications_pending").labels(channel=channel).set(pending.get(channel, 0))
 
 
 def decided(anomaly: Anomaly, decision: Decision) -> Alert:

@@ -34,7 +34,7 @@ class LifecycleParams:
     Attributes:
         min_severity: lower ones are not told.
         cooldown_s: between two notifications of one market and kind, unless the severity rises.
-        channels: names of the channels that are told; the console when there are none.
+        channels: names of the channels that are told, in any order; the console when there are none.
     """
 
     min_severity: Severity = Severity.MEDIUM
@@ -44,8 +44,8 @@ class LifecycleParams:
     def __post_init__(self) -> None:
         if self.cooldown_s < 0:
             raise ValueError(f"cooldown_s must not be negative: {self.cooldown_s}")
-        if not self.channels:
-            object.__setattr__(self, "channels", (CONSOLE,))
+        # In one order, so that a decision reads the same when it comes back from the store.
+        object.__setattr__(self, "channels", tuple(sorted(set(self.channels))) or (CONSOLE,))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +141,11 @@ class Lifecycle:
         return self._cooldown(anomaly, now_us)
 
     def _cooldown(self, anomaly: Anomaly, now_us: int) -> str:
-        for severity, told_us in self._told_us.get((anomaly.symbol, anomaly.kind), {}).items():
-            age_us = now_us - told_us
-            if severity.rank >= anomaly.severity.rank and age_us < self._cooldown_us:
+        told = self._told_us.get((anomaly.symbol, anomaly.kind), {})
+        # In a fixed order, so that the reason does not depend on which decision was restored first.
+        for severity in (s for s in Severity if s in told and s.rank >= anomaly.severity.rank):
+            age_us = now_us - told[severity]
+            if age_us < self._cooldown_us:
                 ago_s = max(age_us, 0) // MICROSECONDS_PER_SECOND
                 return f"cooldown {self._params.cooldown_s:g} s: severity {severity} was told {ago_s} s ago"
         return ""

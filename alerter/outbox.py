@@ -198,7 +198,7 @@ class Outbox:
             .group_by(DeliveryRow.channel)
         )
         with self._database.session(read_only=True) as session:
-            return dict(session.execute(query).tuples().all())
+            return {channel: int(count) for channel, count in session.execute(query)}
 
     def _change(self, statement: Update) -> int:
         with self._database.session() as session:

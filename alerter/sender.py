@@ -197,24 +197,28 @@ class Sender:
                 return 0.0
 
     async def _deliver(self, lane: _Lane, delivery: Delivery) -> None:
-        name = lane.channel.name
-        started_s = self._clock.monotonic_s()
-        lane.ready_s = started_s + lane.channel.min_interval_s
         try:
-            async with asyncio.timeout(self._params.send_timeout_s):
-                message_ref = await lane.channel.send(delivery.anomaly)
-        except TimeoutError:
-            detail = f"no answer within {self._params.send_timeout_s:g} s"
-            await self._failed(lane, delivery, DeliveryRetriableError(name, detail=detail))
+            message_ref = await self._attempt(lane, delivery)
         except DeliveryRetriableError as error:
             await self._failed(lane, delivery, error)
         except DeliveryRefusedError as error:
             await self._refused(lane, delivery, error)
         else:
             await self._sent(lane, delivery, message_ref)
+
+    async def _attempt(self, lane: _Lane, delivery: Delivery) -> str:
+        name, started_s = lane.channel.name, self._clock.monotonic_s()
+        try:
+            async with asyncio.timeout(self._params.send_timeout_s):
+                return await lane.channel.send(delivery.anomaly)
+        except TimeoutError:
+            detail = f"no answer within {self._params.send_timeout_s:g} s"
+            raise DeliveryRetriableError(name, detail=detail) from None
         finally:
-            took_s = self._clock.monotonic_s() - started_s
-            histogram("tapewatch_delivery_seconds").labels(channel=name).observe(took_s)
+            # The pace counts from the answer, for only then the message has certainly arrived.
+            answered_s = self._clock.monotonic_s()
+            lane.ready_s = answered_s + lane.channel.min_interval_s
+            histogram("tapewatch_delivery_seconds").labels(channel=name).observe(answered_s - started_s)
 
     async def _sent(self, lane: _Lane, delivery: Delivery, message_ref: str) -> None:
         now_us = self._clock.now_us()

@@ -9,8 +9,14 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 _HIDDEN: Final = "***"
-# httpx logs URLs at INFO; httpcore, python-telegram-bot and slack-sdk do so at DEBUG.
-_TALKATIVE: Final = ("httpx", "httpcore", "telegram", "slack_sdk")
+# httpx logs URLs at INFO, the others at DEBUG. The two service libraries log every failure with its traceback
+# before they raise it; what is raised is logged by the sender, once.
+_QUIETED: Final = {
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "telegram": logging.CRITICAL,
+    "slack_sdk": logging.CRITICAL,
+}
 
 
 class Redactor:
@@ -36,6 +42,6 @@ class Redactor:
 
 def quiet_libraries() -> None:
     """Keep the HTTP libraries from logging requests, whatever level the process logs at."""
-    for name in _TALKATIVE:
+    for name, level in _QUIETED.items():
         logger = logging.getLogger(name)
-        logger.setLevel(max(logger.level, logging.WARNING))
+        logger.setLevel(max(logger.level, level))

@@ -17,7 +17,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.webhook import WebhookClient
 
 from alerter.channels.redaction import Redactor, quiet_libraries
-from alerter.render import slack_blocks, slack_text
+from alerter.render import clean, slack_blocks, slack_text
 from shared.errors import DeliveryError, DeliveryRefusedError, DeliveryRetriableError
 from shared.events import Anomaly
 
@@ -25,6 +25,7 @@ WEBHOOK: Final = "slack-webhook"
 
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_FAULT: Final = 500
+_DETAIL: Final = 200
 # Errors in an answer of 200 that are Slack's fault, and pass.
 _PASSING: Final = frozenset(
     {
@@ -101,13 +102,13 @@ class SlackChannel:
         except SlackApiError as error:
             answer = error.response
             code = answer.get("error") or f"HTTP {answer.status_code}"
-            detail = self._redact(_first_line(str(code)))
+            detail = clean(self._redact(str(code)), _DETAIL)
             raise _failure(self.name, answer.status_code, detail, answer.headers) from None
         except json.JSONDecodeError:
             raise DeliveryRetriableError(self.name, detail="the answer is no JSON") from None
         except _NETWORK_ERRORS as error:
             raise DeliveryRetriableError(self.name, detail=self._redact(_named(error))) from None
-        return str(response["ts"])
+        return str(response.get("ts", ""))
 
 
 class SlackWebhook:
@@ -139,8 +140,10 @@ class SlackWebhook:
         except _NETWORK_ERRORS as error:
             raise DeliveryRetriableError(self.name, detail=self._redact(_named(error))) from None
         if response.status_code != http.client.OK:
-            detail = self._redact(_first_line(response.body) or f"HTTP {response.status_code}")
+            detail = clean(self._redact(response.body), _DETAIL) or f"HTTP {response.status_code}"
             raise _failure(self.name, response.status_code, detail, response.headers)
+        if response.body.strip() != "ok":
+            raise DeliveryRetriableError(self.name, detail="somebody else than Slack answered")
         return ""
 
 
@@ -161,10 +164,6 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
         if name.lower() == "retry-after" and str(value).isdecimal():
             return float(value)
     return None
-
-
-def _first_line(text: str) -> str:
-    return (text.strip().splitlines() or [""])[0][:200]
 
 
 def _named(error: BaseException) -> str:

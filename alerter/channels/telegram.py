@@ -19,7 +19,7 @@ from telegram.ext import AIORateLimiter, ExtBot
 from telegram.request import HTTPXRequest
 
 from alerter.channels.redaction import Redactor, quiet_libraries
-from alerter.render import telegram_html
+from alerter.render import clean, telegram_html
 from shared.errors import DeliveryRefusedError, DeliveryRetriableError
 from shared.events import Anomaly
 
@@ -28,6 +28,7 @@ os.environ.setdefault("PTB_TIMEDELTA", "true")
 
 _REFUSALS: Final = (BadRequest, ChatMigrated, Forbidden, InvalidToken)
 _CONNECTIONS: Final = 16
+_DETAIL: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +148,8 @@ class TelegramChat:
         await self._bot.close()
 
     def _describe(self, error: TelegramError) -> str:
-        return self._bot.redact(f"{type(error).__name__}: {error.message}")
+        # A failing gateway's whole page may be in it.
+        return clean(self._bot.redact(f"{type(error).__name__}: {error.message}"), _DETAIL)
 
 
 def seconds(waiting: float | timedelta) -> float:

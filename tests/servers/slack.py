@@ -108,19 +108,10 @@ class SlackServer(StandIn):
         """Answer as Slack does."""
         if request.path.startswith("/services/"):
             return self._webhook(request)
-        if request.path != "/api/chat.postMessage":
-            return _refusal("unknown_method")
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not given:
-            return _refusal("not_authed")
-        if given != self.token or self.is_token_revoked:
-            return _refusal("invalid_auth")
         message = _parameters(request)
         channel = str(message.get("channel", ""))
-        if not channel or (self._channels is not None and channel not in self._channels):
-            return _refusal("channel_not_found")
-        if fault := _message_fault(message):
-            return _refusal(fault)
+        if fault := self._access_fault(request, channel) or _message_fault(message):
+            return as_json(200, {"ok": False, "error": fault})
         if wait_s := self._wait_s(channel):
             return self.rate_limited(wait_s)
         accepted = self._accept(channel, message)
@@ -130,6 +121,18 @@ class SlackServer(StandIn):
         """Ask to wait."""
         body = {"ok": False, "error": "ratelimited"}
         return as_json(429, body, {"Retry-After": str(retry_after_s)})
+
+    def _access_fault(self, request: Request, channel: str) -> str:
+        """Return Slack's word for why a caller may not post there, or nothing."""
+        if request.path != "/api/chat.postMessage":
+            return "unknown_method"
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not given:
+            return "not_authed"
+        if given != self.token or self.is_token_revoked:
+            return "invalid_auth"
+        is_known = bool(channel) and (self._channels is None or channel in self._channels)
+        return "" if is_known else "channel_not_found"
 
     def _webhook(self, request: Request) -> Reply:
         if request.path != WEBHOOK_PATH:
@@ -225,10 +228,6 @@ def _parameters(request: Request) -> dict[str, Any]:
         return parameters
     form = {name: values[-1] for name, values in parse_qs(request.body.decode()).items()}
     return {name: json.loads(value) if name == "blocks" else value for name, value in form.items()}
-
-
-def _refusal(error: str) -> Reply:
-    return as_json(200, {"ok": False, "error": error})
 
 
 def _text(status: int, body: str) -> Reply:

@@ -12,8 +12,8 @@ from typing import Self
 
 from shared.clock import Clock, SystemClock
 
-# A client that keeps to one message per interval reaches the server up to this share of an interval early.
-JITTER = 0.1
+# Differences of times in floating point are off by less than this.
+_ROUNDING_S = 1e-6
 
 
 class FaultKind(StrEnum):
@@ -31,9 +31,9 @@ class Fault:
     """What is wrong with one answer.
 
     Attributes:
-        kind: server error (`status`, a body that is no JSON); no answer (nothing is accepted, the client waits);
-            lost answer (the message is accepted, the connection is cut); garbage (200 with a proxy's page);
-            rate limited (429, with `retry_after_s`).
+        kind: server error (`status`, a body that is no JSON); no answer (nothing is accepted, the client
+            waits); lost answer (the message is accepted, the connection is cut); garbage (200 with a proxy's
+            page); rate limited (429, with `retry_after_s`).
         status: of a server error.
         retry_after_s: of a 429.
     """
@@ -81,7 +81,8 @@ class Bucket:
         if self._seen_s is not None:
             self._tokens = min(self._burst, self._tokens + (now_s - self._seen_s) * self._per_s)
         self._seen_s = now_s
-        return max(0.0, (1 - self._tokens) / self._per_s)
+        wait_s = (1 - self._tokens) / self._per_s
+        return wait_s if wait_s > _ROUNDING_S else 0.0
 
     def take(self) -> None:
         """Take a token."""

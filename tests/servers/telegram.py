@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from shared.clock import MICROSECONDS_PER_SECOND, Clock
-from tests.servers.stand_in import JITTER, Bucket, Reply, Request, StandIn, as_json
+from tests.servers.stand_in import Bucket, Reply, Request, StandIn, as_json
 
 TOKEN = "123456789:AAStandInStandInStandInStandInStand"
 _LONGEST = 4_096
@@ -141,7 +141,7 @@ class TelegramServer(StandIn):
     def _wait_s(self, chat_id: str) -> float:
         """Return how long this chat must wait; take from the limits when it need not."""
         if chat_id not in self._per_chat:
-            self._per_chat[chat_id] = _bucket(self._limits.per_chat, burst=1 + JITTER)
+            self._per_chat[chat_id] = _bucket(self._limits.per_chat, burst=1)
         buckets = [bucket for bucket in (self._per_chat[chat_id], self._overall) if bucket is not None]
         wait_s = max((bucket.wait_s(self.clock.monotonic_s()) for bucket in buckets), default=0.0)
         if not wait_s:

@@ -1,0 +1,235 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import select, text
+
+from alerter.lifecycle import LifecycleParams
+from alerter.outbox import Delivery, NotYet, Outbox
+from shared.clock import MICROSECONDS_PER_SECOND
+from shared.errors import StoreError
+from shared.events import Anomaly, EpisodePhase, Severity
+from shared.store.database import Database
+from shared.store.tables import DeliveryRow
+from tests.unit.alerter.examples import anomaly
+
+NOW_US = 1_700_000_000_000_000
+LEASE_S = 30.0
+CHAT, SLACK = "telegram:1", "slack:#alerts"
+
+
+def outbox(database: Database, *channels: str, min_severity: Severity = Severity.MEDIUM) -> Outbox:
+    params = LifecycleParams(min_severity=min_severity, cooldown_s=300, channels=channels or (CHAT,))
+    return Outbox(database, lifecycle=params)
+
+
+def rows(database: Database) -> list[DeliveryRow]:
+    query = select(DeliveryRow).order_by(DeliveryRow.created_us, DeliveryRow.channel)
+    with database.session(read_only=True) as session:
+        return list(session.scalars(query))
+
+
+def after(seconds: float) -> int:
+    return NOW_US + round(seconds * MICROSECONDS_PER_SECOND)
+
+
+def distinct(count: int) -> list[Anomaly]:
+    """Return anomalies of which each has its own market, so that no cooldown holds."""
+    return [anomaly(f"a{number}", symbol=f"M{number}-USDT") for number in range(count)]
+
+
+def claimed(box: Outbox, *, now_us: int = NOW_US + 1_000, channel: str = CHAT) -> Delivery:
+    delivery = box.claim(channel, now_us=now_us, lease_s=LEASE_S)
+    assert isinstance(delivery, Delivery)
+    return delivery
+
+
+def test_each_channel_has_a_notification_of_its_own(database: Database) -> None:
+    event = anomaly("a1")
+    outbox(database, CHAT, SLACK).take([event], now_us=NOW_US)
+    stored = rows(database)
+    assert [(row.channel, row.state, row.attempts) for row in stored] == [
+        (SLACK, "pending", 0),
+        (CHAT, "pending", 0),
+    ]
+    assert {(r.anomaly_id, r.alert_id, r.symbol, r.kind, r.severity) for r in stored} == {
+        ("a1", "a1", "BTC-USDT", "whale", "high")
+    }
+    assert claimed(outbox(database, CHAT, SLACK)).anomaly == event
+
+
+def test_a_suppressed_anomaly_is_kept_with_its_reason(database: Database) -> None:
+    outbox(database).take([anomaly(severity=Severity.LOW)], now_us=NOW_US)
+    (row,) = rows(database)
+    assert (row.channel, row.state, row.reason) == ("", "suppressed", "severity low is below medium")
+    assert outbox(database).claim(CHAT, now_us=after(1), lease_s=LEASE_S) is None
+
+
+def test_a_batch_that_comes_again_adds_nothing_and_gets_the_decisions_of_then(database: Database) -> None:
+    batch = [*distinct(3), anomaly("low", severity=Severity.LOW), anomaly("a0b", symbol="M0-USDT")]
+    first = outbox(database, CHAT, SLACK).take(batch, now_us=NOW_US)
+    stored = [(r.anomaly_id, r.channel, r.created_us) for r in rows(database)]
+    # As after a crash before the commit, in another process with other settings and at another time.
+    stricter = outbox(database, "telegram:2", min_severity=Severity.CRITICAL)
+    again = stricter.take(batch, now_us=after(86_400))
+    assert again == first
+    assert [(r.anomaly_id, r.channel, r.created_us) for r in rows(database)] == stored
+
+
+def test_the_same_anomaly_twice_in_one_batch_is_one_notification(database: Database) -> None:
+    event = anomaly("a1")
+    first, second = outbox(database).take([event, event], now_us=NOW_US)
+    assert first == second
+    assert len(rows(database)) == 1
+
+
+def test_a_batch_of_which_one_part_cannot_be_stored_leaves_nothing(database: Database) -> None:
+    with database.session() as session:
+        session.execute(
+            text(
+                "CREATE TRIGGER refuse BEFORE INSERT ON deliveries WHEN NEW.anomaly_id = 'a2' "
+                "BEGIN SELECT RAISE(ABORT, 'no'); END"
+            )
+        )
+    box = outbox(database)
+    with pytest.raises(StoreError):
+        box.take(distinct(3), now_us=NOW_US)
+    assert rows(database) == []
+    with database.session() as session:
+        session.execute(text("DROP TRIGGER refuse"))
+    # Nothing in memory remembers the batch that failed.
+    assert [d.channels for d in box.take(distinct(3), now_us=NOW_US)] == [(CHAT,)] * 3
+
+
+def test_cooldown_and_told_severity_survive_a_restart(database: Database) -> None:
+    outbox(database).take([anomaly("a1", severity=Severity.MEDIUM)], now_us=NOW_US)
+    after_restart = outbox(database)
+    silenced, risen = after_restart.take(
+        [
+            anomaly("b1", severity=Severity.MEDIUM),
+            anomaly("a2", episode_id="a1", phase=EpisodePhase.UPDATED, severity=Severity.HIGH),
+        ],
+        now_us=after(10),
+    )
+    assert silenced.reason == "cooldown 300 s: severity medium was told 10 s ago"
+    assert risen.channels == (CHAT,)
+    (over,) = outbox(database).take([anomaly("c1", severity=Severity.HIGH)], now_us=after(400))
+    assert over.channels == (CHAT,)
+
+
+def test_an_alert_is_remembered_longer_than_its_cooldown(database: Database) -> None:
+    outbox(database).take([anomaly("a1")], now_us=NOW_US)
+    update = anomaly("a2", episode_id="a1", phase=EpisodePhase.UPDATED)
+    (decision,) = outbox(database).take([update], now_us=after(100_000))
+    assert decision.reason == "this alert was told at severity high"
+
+
+def test_what_was_refused_everywhere_begins_no_cooldown(database: Database) -> None:
+    box = outbox(database)
+    box.take([anomaly("a1")], now_us=NOW_US)
+    box.mark_refused(claimed(box), reason="InvalidToken: Unauthorized")
+    (decision,) = box.take([anomaly("a2")], now_us=after(1))
+    assert decision.channels == (CHAT,)
+    assert rows(database)[0].state == "refused"
+    assert rows(database)[0].reason == "InvalidToken: Unauthorized"
+
+
+def test_what_one_channel_took_begins_a_cooldown(database: Database) -> None:
+    box = outbox(database, CHAT, SLACK)
+    box.take([anomaly("a1")], now_us=NOW_US)
+    box.mark_refused(claimed(box), reason="chat not found")
+    box.mark_sent(claimed(box, channel=SLACK), message_ref="17", now_us=after(1))
+    (decision,) = box.take([anomaly("a2")], now_us=after(2))
+    assert decision.channels == ()
+
+
+def test_a_channel_gets_its_notifications_in_the_order_of_the_anomalies(database: Database) -> None:
+    box, batch = outbox(database), distinct(12)
+    # Two batches at one instant, and ids that sort otherwise.
+    box.take(batch[:6], now_us=NOW_US)
+    box.take(batch[6:], now_us=NOW_US)
+    order = []
+    for _ in batch:
+        delivery = claimed(box)
+        order.append(delivery.anomaly)
+        box.mark_sent(delivery, message_ref="", now_us=NOW_US)
+    assert order == batch
+
+
+def test_a_claim_counts_the_attempt_and_holds_off_everyone_until_the_lease_is_over(
+    database: Database,
+) -> None:
+    box, other = outbox(database), outbox(database)
+    box.take(distinct(2), now_us=NOW_US)
+    assert claimed(box, now_us=after(1)).attempts == 1
+    assert other.claim(CHAT, now_us=after(2), lease_s=LEASE_S) == NotYet(until_us=after(1 + LEASE_S))
+    taken_over = claimed(other, now_us=after(1 + LEASE_S))
+    assert (taken_over.anomaly.anomaly_id, taken_over.attempts) == ("a0", 2)
+
+
+def test_two_who_claim_at_once_do_not_get_the_same(database: Database) -> None:
+    outbox(database).take(distinct(1), now_us=NOW_US)
+    with ThreadPoolExecutor(4) as pool:
+        claims = list(
+            pool.map(
+                lambda _: outbox(database).claim(CHAT, now_us=after(1), lease_s=LEASE_S),
+                range(8),
+            )
+        )
+    assert sum(isinstance(claim, Delivery) for claim in claims) == 1
+
+
+def test_a_failed_attempt_waits_and_keeps_those_behind_it_waiting(database: Database) -> None:
+    box = outbox(database)
+    box.take(distinct(2), now_us=NOW_US)
+    box.mark_failed(claimed(box, now_us=after(1)), reason="HTTP 502", next_attempt_us=after(61))
+    assert box.claim(CHAT, now_us=after(60), lease_s=LEASE_S) == NotYet(until_us=after(61))
+    assert rows(database)[0].reason == "HTTP 502"
+    retried = claimed(box, now_us=after(61))
+    assert (retried.anomaly.anomaly_id, retried.attempts) == ("a0", 2)
+    box.mark_sent(retried, message_ref="42", now_us=after(62))
+    row = rows(database)[0]
+    assert (row.state, row.reason, row.message_ref, row.sent_us) == ("sent", "", "42", after(62))
+
+
+def test_a_late_failure_does_not_undo_what_another_process_has_sent(database: Database) -> None:
+    slow, quick = outbox(database), outbox(database)
+    slow.take(distinct(1), now_us=NOW_US)
+    first = claimed(slow, now_us=after(1))
+    second = claimed(quick, now_us=after(60))
+    quick.mark_sent(second, message_ref="7", now_us=after(61))
+    slow.mark_failed(first, reason="no answer", next_attempt_us=after(62))
+    slow.mark_refused(first, reason="no")
+    assert [(row.state, row.message_ref) for row in rows(database)] == [("sent", "7")]
+
+
+def test_channels_are_apart(database: Database) -> None:
+    box = outbox(database, CHAT, SLACK)
+    box.take(distinct(2), now_us=NOW_US)
+    box.mark_failed(claimed(box), reason="HTTP 502", next_attempt_us=after(600))
+    assert claimed(box, channel=SLACK).anomaly.anomaly_id == "a0"
+    assert box.pending() == {CHAT: 2, SLACK: 2}
+
+
+def test_what_waits_for_a_channel_that_is_gone_is_refused_by_name(database: Database) -> None:
+    box = outbox(database, CHAT, SLACK)
+    box.take(distinct(2), now_us=NOW_US)
+    assert box.refuse_others([CHAT]) == 2
+    assert {(r.channel, r.state, r.reason) for r in rows(database)} == {
+        (CHAT, "pending", ""),
+        (SLACK, "refused", "the channel is no longer configured"),
+    }
+    assert box.refuse_others([CHAT]) == 0
+
+
+def test_a_name_with_a_null_character_can_be_stored_and_is_known_again(database: Database) -> None:
+    event = anomaly("a\x001", symbol="B\x00-USDT")
+    box = outbox(database)
+    box.take([event], now_us=NOW_US)
+    box.take([event], now_us=after(1))
+    assert [row.symbol for row in rows(database)] == ["B\ufffd-USDT"]
+    box.mark_sent(claimed(box, now_us=after(2)), message_ref="1", now_us=after(2))
+    assert box.pending() == {}
+
+
+def test_an_empty_batch_needs_no_store(database: Database) -> None:
+    assert outbox(database).take([], now_us=NOW_US) == []
