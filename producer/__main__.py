@@ -111,7 +111,8 @@ def main(
         else:
             asyncio.run(_run(settings))
     except TapewatchError as error:
-        logs.get_logger().error("producer_failed", error=str(error), kind=type(error).__name__)
+        if not only_check:
+            logs.get_logger().error("producer_failed", error=str(error), kind=type(error).__name__)
         print(error, file=sys.stderr)  # noqa: T201 - a sentence for whoever started us
         raise SystemExit(1) from error
 

@@ -23,7 +23,7 @@ async def check(
     try:
         chosen = (await rest.markets()).select(markets)
     except ExchangeUnavailableError as error:
-        detail = f"REST cannot be reached. {error.detail}. Check the network and PRODUCER_REST_URL"
+        detail = f"REST cannot be reached: {error.detail}. Check the network and PRODUCER_REST_URL"
         raise ExchangeUnavailableError(venue.name, detail=detail, code=error.code) from error
     tried = chosen[: venue.max_streams]
     attempt = Connection(venue=venue, markets=tried, params=connection, clock=clock, sink=_ignore)

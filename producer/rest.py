@@ -149,7 +149,8 @@ class RestClient:
         try:
             answer = await self._http.get(request.path, params=request.params, headers=request.headers)
         except httpx.HTTPError as error:
-            detail = f"no answer from {self._params.url}: {error!r}"
+            # Time-outs have no text of their own.
+            detail = f"no answer from {self._params.url}: {str(error) or type(error).__name__}"
             raise ExchangeUnavailableError(self._venue.name, detail=detail) from error
         self._observe(answer)
         return answer.content

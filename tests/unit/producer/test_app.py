@@ -27,8 +27,9 @@ from shared.codec import decode
 from shared.errors import ConfigError, DeadLetterLimitError
 from shared.events import DeadLetter, TapeGap, Trade, WorkerStatus
 from shared.metrics import Health
+from shared.stream.broker import Producer
 from shared.stream.dead_letters import DeadLetterPolicy
-from shared.stream.memory import MemoryBroker
+from shared.stream.memory import MemoryBroker, MemoryProducer
 from tests.unit.producer.stub_exchange import Refusal, StubExchange
 
 E = TypeVar("E", bound=msgspec.Struct)
@@ -53,6 +54,24 @@ def params_for(exchange: StubExchange) -> ProducerParams:
         publisher=PublisherParams(queue_trades=1_000),
         dead_letters=DeadLetterPolicy(limit=5),
     )
+
+
+class SlowBroker(MemoryBroker):
+    """A broker whose queues a test can fill."""
+
+    is_stuck = False
+
+    def producer(self, *, transactional_id: str | None = None) -> Producer:
+        return SlowProducer(self, transactional_id=transactional_id)
+
+
+class SlowProducer(MemoryProducer):
+    def __init__(self, broker: SlowBroker, *, transactional_id: str | None) -> None:
+        super().__init__(broker, transactional_id=transactional_id)
+        self._slow = broker
+
+    def try_produce(self, topic: str, value: bytes, *, key: bytes, partition: int | None = None) -> bool:
+        return not self._slow.is_stuck and super().try_produce(topic, value, key=key, partition=partition)
 
 
 def read(broker: MemoryBroker, event_type: type[E]) -> list[E]:
@@ -304,5 +323,30 @@ def test_status_tells_the_figures(broker: MemoryBroker) -> None:
         assert status.figures["connections"] == 1
         assert set(status.markets) == {"BTC-USDT", "ETH-USDT"}
         assert read(broker, WorkerStatus)[-1].state == "stopping"
+
+    scenario(body)
+
+
+def test_a_slow_kafka_closes_the_connections_and_loses_nothing() -> None:
+    broker = SlowBroker(partitions=2)
+
+    async def body(exchange: StubExchange) -> None:
+        params = replace(params_for(exchange), publisher=PublisherParams(queue_trades=50))
+        async with running(exchange, broker, params):
+            await until(lambda: bool(exchange.messages), "subscribed")
+            broker.is_stuck = True
+            for _ in range(60):
+                await exchange.trade(NATIVE)
+            await until(lambda: exchange.closed_total == 1, "the connection is closed")
+            for _ in range(20):
+                await exchange.trade(NATIVE)
+            await until(lambda: any(s.state == "degraded" for s in read(broker, WorkerStatus)), "it is said")
+            assert len(exchange.messages) == 1
+            broker.is_stuck = False
+            await until(lambda: len(exchange.messages) == 2, "subscribed again")
+            last = await exchange.trade(NATIVE)
+            await until(lambda: last in ids(broker), "all that was missed")
+        assert ids(broker) == list(range(1015, last + 1))
+        assert not read(broker, TapeGap)
 
     scenario(body)
