@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
 import confluent_kafka as ck
+import stamina
 import structlog
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -97,6 +98,8 @@ _RETRIABLE_CODES: Final = frozenset(
         _code("COORDINATOR_NOT_AVAILABLE"),
         _code("NOT_COORDINATOR"),
         _code("REBALANCE_IN_PROGRESS"),
+        _code("NOT_LEADER_FOR_PARTITION"),
+        _code("LEADER_NOT_AVAILABLE"),
         _code("UNKNOWN_TOPIC_OR_PART"),
     }
 )
@@ -407,10 +410,16 @@ class KafkaConsumer:
 
     @staticmethod
     def _call(operation: str, function: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - untyped library
-        try:
-            return function(*args, **kwargs)
-        except ck.KafkaException as error:
-            raise translate(operation, error.args[0]) from error
+        # A new topic has no leader for a moment, a restarted broker no coordinator: ask again for a while.
+        for attempt in stamina.retry_context(
+            on=BrokerRetriableError, attempts=None, timeout=REQUEST_TIMEOUT_S, wait_max=1.0
+        ):
+            with attempt:
+                try:
+                    return function(*args, **kwargs)
+                except ck.KafkaException as error:
+                    raise translate(operation, error.args[0]) from error
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 class KafkaProducer:

@@ -1,0 +1,38 @@
+"""`python -m benchmarks NAME`: measure something and print a table, then one line of JSON."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from benchmarks import pipeline as pipeline_benchmark
+from shared import logs
+from shared.errors import TapewatchError
+
+app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def main() -> None:
+    """Measure something and print a table, then one line of JSON."""
+    logs.configure(worker="benchmarks", level="error")
+
+
+@app.command()
+def pipeline(
+    trades: Annotated[int, typer.Option(min=1_000, help="trades in the topic")] = 200_000,
+    markets: Annotated[int, typer.Option(min=1, help="markets, activity heavy-tailed")] = 50,
+    rounds: Annotated[int, typer.Option(min=1, help="of every stage; medians are shown")] = 5,
+    rate: Annotated[int, typer.Option(min=100, help="trades/s while latency is measured")] = 1_000,
+    seconds: Annotated[int, typer.Option(min=1, help="for which latency is measured")] = 20,
+) -> None:
+    """What a trade costs from Kafka to commit, and how long an anomaly takes to arrive."""
+    try:
+        pipeline_benchmark.run(trades=trades, markets=markets, rounds=rounds, rate=rate, seconds=seconds)
+    except TapewatchError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    app()
