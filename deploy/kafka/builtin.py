@@ -38,23 +38,28 @@ _OK: Final = 0
 
 
 class BuiltinCluster:
-    """A cluster of one broker inside this process; it ends with the process.
+    """A cluster of one broker inside this process, until `close` or the end of the process.
 
     Args:
         partitions: the topics it has, each with its number of partitions.
 
     Raises:
+        ValueError: a topic has no partition.
         PrerequisiteError: librdkafka is not where the confluent-kafka wheel has it, or refuses.
     """
 
     def __init__(self, partitions: Mapping[str, int]) -> None:
-        library = _librdkafka()
+        # librdkafka does not refuse this: it aborts the process.
+        if empty := [topic for topic, count in partitions.items() if count < 1]:
+            raise ValueError(f"a topic has one partition or more: {', '.join(empty)}")
+        library = self._library = _librdkafka()
         message = ctypes.create_string_buffer(512)
         configuration = library.rd_kafka_conf_new()
         library.rd_kafka_conf_set(configuration, b"test.mock.num.brokers", b"1", message, len(message))
         client = library.rd_kafka_new(_PRODUCER, configuration, message, len(message))
         if not client:
             raise PrerequisiteError(f"librdkafka's built-in cluster: {message.value.decode()}")
+        self._client = client
         cluster = library.rd_kafka_handle_mock_cluster(client)
         # A group of one process need not wait three seconds for others to join.
         library.rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0)
@@ -66,6 +71,20 @@ class BuiltinCluster:
                 )
         #: Where clients connect.
         self.bootstrap_servers: Final[str] = library.rd_kafka_mock_cluster_bootstraps(cluster).decode()
+
+    def close(self) -> None:
+        """End the cluster; what it kept is gone."""
+        if self._client is not None:
+            self._library.rd_kafka_destroy(self._client)
+            self._client = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def _librdkafka() -> ctypes.CDLL:
@@ -84,6 +103,7 @@ def _librdkafka() -> ctypes.CDLL:
         ("rd_kafka_conf_new", handle, ()),
         ("rd_kafka_conf_set", ctypes.c_int, (handle, text, text, text, size)),
         ("rd_kafka_new", handle, (ctypes.c_int, handle, text, size)),
+        ("rd_kafka_destroy", None, (handle,)),
         ("rd_kafka_handle_mock_cluster", handle, (handle,)),
         ("rd_kafka_mock_group_initial_rebalance_delay_ms", None, (handle, ctypes.c_int32)),
         ("rd_kafka_mock_topic_create", ctypes.c_int, (handle, text, ctypes.c_int, ctypes.c_int)),

@@ -1,7 +1,7 @@
 """A real Apache Kafka for tests: an external one, a container, or a local process; else skip, saying why.
 
 - `kafka`: one broker for the whole session, shared. Give every test its own `kafka_topic_prefix`.
-- `own_kafka`: a broker of the test's own, to be stopped, killed and started again.
+- `own_kafka`: a local broker of the test's own, to be stopped, killed and started again.
 
 `KAFKA_TEST_BOOTSTRAP_SERVERS` names an external broker. Without it, a container is used where a Docker engine
 answers and the image can be had, and otherwise a local process, for which Java and Maven are needed.
@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from deploy.kafka import java
 from deploy.kafka.apache import ApacheKafka, ApacheKafkaParams
 from deploy.kafka.broker import BrokerParams, ExternalBroker, RunningBroker, start_broker
-from deploy.kafka.java import KAFKA_VERSION
 from deploy.kafka.ports import LOOPBACK, free_ports, speaks_kafka
 from shared.errors import PrerequisiteError
 from tests.deadlines import eventually
 
-IMAGE = f"apache/kafka:{KAFKA_VERSION}"
+IMAGE = f"apache/kafka:{java.KAFKA_VERSION}"
 _CONTAINER_STARTS_WITHIN_S = 120.0
 _DOCKER_ANSWERS_WITHIN_S = 15.0
 
@@ -52,27 +52,38 @@ def kafka_topic_prefix() -> str:
     return f"test-{secrets.token_hex(4)}-"
 
 
+@pytest.fixture(scope="session")
+def local_kafka_prerequisites() -> None:
+    """Skip the test where no local Apache Kafka can be run."""
+    if reason := _why_no_local():
+        pytest.skip(f"no local Kafka: {reason}")
+
+
 @pytest.fixture
-def own_kafka(tmp_path: Path) -> Iterator[ApacheKafka]:
+def own_kafka(tmp_path: Path, local_kafka_prerequisites: None) -> Iterator[ApacheKafka]:  # noqa: ARG001 - skips
     """A running local broker for one test, to be killed and started again on the same port and data."""
-    broker = ApacheKafka(ApacheKafkaParams(data_dir=tmp_path / "kafka"))
-    try:
-        broker.start()
-    except PrerequisiteError as error:
-        pytest.skip(f"no local Kafka: {error}")
-    yield broker
-    broker.stop()
+    with ApacheKafka(ApacheKafkaParams(data_dir=tmp_path / "kafka")) as broker:
+        yield broker
 
 
 @contextmanager
 def _local() -> Iterator[tuple[RunningBroker | None, str]]:
-    try:
-        broker = start_broker("apache-kafka")
-    except PrerequisiteError as error:
-        yield None, str(error)
+    if reason := _why_no_local():
+        yield None, reason
         return
-    with broker:
+    # Whatever fails from here on is a fault, and no reason to skip.
+    with start_broker("apache-kafka") as broker:
         yield broker, ""
+
+
+def _why_no_local() -> str:
+    """Return why Apache Kafka cannot be run as a local process; an empty text when it can."""
+    try:
+        java.find_java()
+        java.ensure_jars(java.default_cache_dir(), tell=lambda _: None)
+    except PrerequisiteError as error:
+        return str(error)
+    return ""
 
 
 @contextmanager
