@@ -90,9 +90,10 @@ def run(
         on_sent=lambda delivery, sent_us: sent.put((delivery, sent_us)),
     )
     producer = broker.producer()
+    sending = SenderThread(sender)
     sink = AlerterSink(
         outbox=outbox,
-        sender=SenderThread(sender),
+        sender=sending,
         sent=sent,
         producer=producer,
         status=StatusReporter(producer, worker=WORKER, instance=params.instance, clock=clock),
@@ -109,6 +110,8 @@ def run(
     )
     sink.start()
     runner.run(stop)
+    # It may have failed after the last look, while everything was being stopped.
+    sending.check()
 
 
 class SenderThread:

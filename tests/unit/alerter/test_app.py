@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import text
 
 from alerter.app import TOPICS, AlerterParams, AlerterSink, SenderThread, run
 from alerter.channels.channel import Channel
@@ -12,7 +13,7 @@ from alerter.channels.configured import ChannelsParams, build_channels
 from alerter.channels.slack import SlackParams, SlackWebhookParams
 from alerter.channels.telegram import TelegramParams
 from alerter.lifecycle import LifecycleParams
-from alerter.outbox import Delivery, Outbox
+from alerter.outbox import Outbox
 from alerter.sender import Sender, SenderParams
 from shared import topics
 from shared.clock import SystemClock
@@ -253,19 +254,17 @@ def test_the_status_says_what_was_done_and_what_is_wrong(
     assert last.figures["delivery_p99_ms"] > 0
 
 
-class BrokenOutbox(Outbox):
-    def mark_sent(self, delivery: Delivery, *, message_ref: str, now_us: int) -> None:
-        del delivery, message_ref, now_us
-        raise StoreError("mark", detail="no such table")
-
-
-def test_an_error_that_ends_the_sender_ends_the_worker(
-    broker: MemoryBroker, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("alerter.app.Outbox", BrokenOutbox)
+def test_an_error_that_ends_the_sender_ends_the_worker(broker: MemoryBroker, database: Database) -> None:
+    with database.session() as session:
+        session.execute(
+            text(
+                "CREATE TRIGGER refuse BEFORE UPDATE ON deliveries WHEN NEW.state = 'sent' "
+                "BEGIN SELECT RAISE(ABORT, 'it broke here'); END"
+            )
+        )
     publish(broker, [anomaly("a1")])
     channel = RecordingChannel("chat", CLOCK)
-    with pytest.raises(StoreError, match="no such table"), running(broker, database, [channel]):
+    with pytest.raises(StoreError, match="it broke here"), running(broker, database, [channel]):
         eventually(lambda: channel.is_closed)
 
 
