@@ -68,6 +68,11 @@ class Episodes:
         self._running: _Running | None = None
         self._checked = 0
 
+    @property
+    def is_running(self) -> bool:
+        """Whether an episode is open."""
+        return self._running is not None
+
     def begin(self) -> None:
         """Start on a new batch of rows."""
         self._checked = 0
@@ -115,6 +120,11 @@ class Episodes:
         """Remember what has been told about the running episode."""
         assert self._running is not None
         self._running.told = anomaly
+
+    def drop_untold(self) -> None:
+        """Forget an episode whose opening could not be told; one that was told closes as any other."""
+        if self._running is not None and self._running.told is None:
+            self._running = None
 
     @staticmethod
     def _episode(running: _Running, phase: EpisodePhase) -> Episode:

@@ -75,11 +75,17 @@ def _describe(error: Exception) -> str:
 
 
 class Lane:
-    """A detector that judges rows of features."""
+    """A detector that judges rows of features.
+
+    Attributes:
+        is_stopped: its detector raised while judging: it has no judgement from then on.
+        is_muted: its detector raised while telling: it judges on, for what combines it, and tells nothing.
+    """
 
     def __init__(self, detector: OnlineDetector, params: EngineParams) -> None:
         self.judge: Judge = detector
         self.is_stopped = False
+        self.is_muted = False
         self.fingerprint = _published_fingerprint(detector, params)
         self._detector = detector
         self._calibrator = Calibrator(params.calibration, scale=detector.scale)
@@ -104,10 +110,6 @@ class Lane:
             fault=fault,
         )
 
-    def stop(self) -> None:
-        """Stop judging, for good."""
-        self.is_stopped = True
-
     def _one_by_one(self, rows: FloatMatrix) -> tuple[Scored, Fault | None]:
         """Judge row by row up to the one that the detector cannot take, and stop it there."""
         scored = _nothing(len(rows), len(self._detector.columns))
@@ -125,9 +127,10 @@ class Lane:
         """Return the state; of a stopped lane only that, and its episode."""
         episodes = nested("episode", self.episodes.state())
         if self.is_stopped:
-            return {"is_stopped": True, **episodes}
+            return {"is_stopped": True, "is_muted": self.is_muted, **episodes}
         return {
             "is_stopped": False,
+            "is_muted": self.is_muted,
             **nested("detector", self._detector.state()),
             **nested("calibrator", self._calibrator.state()),
             **episodes,
@@ -139,7 +142,8 @@ class Lane:
         Raises:
             ValueError: it is damaged, or of other parameters.
         """
-        self.is_stopped = _is_stopped(state)
+        self.is_stopped = _flag(state, "is_stopped")
+        self.is_muted = _flag(state, "is_muted")
         self.episodes.load_state(under("episode", state))
         if not self.is_stopped:
             self._detector.load_state(under("detector", state))
@@ -147,7 +151,11 @@ class Lane:
 
 
 class CombinedLane:
-    """The combined filter over two lanes."""
+    """The combined filter over two lanes.
+
+    Attributes:
+        is_muted: it raised while telling, and tells nothing from then on.
+    """
 
     def __init__(self, members: tuple[Lane, Lane], params: EngineParams) -> None:
         first, second = (lane.judge for lane in members)
@@ -156,7 +164,7 @@ class CombinedLane:
             member_fingerprints=f"{first.fingerprint} {second.fingerprint}",
         )
         self.judge: Judge = self._combined
-        self.is_stopped = False
+        self.is_muted = False
         self.fingerprint = _published_fingerprint(self._combined, params)
         self.episodes = _episodes(self._combined, params)
 
@@ -173,19 +181,15 @@ class CombinedLane:
 
         return Judgement(
             scores=self._combined.scores(rarities),
-            eligible=np.zeros(n, np.bool_) if self.is_stopped else first.eligible & second.eligible,
+            eligible=first.eligible & second.eligible,
             rarities=rarities,
             usual=np.full(n, np.nan),
             explain=explain,
         )
 
-    def stop(self) -> None:
-        """Stop judging, for good."""
-        self.is_stopped = True
-
     def state(self) -> State:
-        """Return whether it is stopped, and the running episode."""
-        return {"is_stopped": self.is_stopped, **nested("episode", self.episodes.state())}
+        """Return whether it is muted, and the running episode."""
+        return {"is_muted": self.is_muted, **nested("episode", self.episodes.state())}
 
     def load_state(self, state: State) -> None:
         """Go on from a state.
@@ -193,14 +197,14 @@ class CombinedLane:
         Raises:
             ValueError: it is damaged.
         """
-        self.is_stopped = _is_stopped(state)
+        self.is_muted = _flag(state, "is_muted")
         self.episodes.load_state(under("episode", state))
 
 
-def _is_stopped(state: State) -> bool:
-    value = state.get("is_stopped")
+def _flag(state: State, name: str) -> bool:
+    value = state.get(name)
     if not isinstance(value, bool):
-        raise ValueError("is_stopped is missing or no boolean")  # noqa: TRY004 - a damaged snapshot is a wrong value
+        raise ValueError(f"{name} is missing or no boolean")  # noqa: TRY004 - a damaged snapshot is a wrong value
     return value
 
 

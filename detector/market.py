@@ -110,8 +110,10 @@ class Market:
             over = judgement.rarities <= batch.thresholds
         else:
             over = judgement.scores >= lane.judge.threshold
-        over &= judgement.eligible
+        over &= judgement.eligible & (not lane.is_muted)
         emissions: list[Emission] = []
+        if not lane.episodes.is_running and not over.any():
+            return emissions
         lane.episodes.begin()
         # As Python numbers, because a burst goes through them one by one.
         hits = np.flatnonzero(over)
@@ -130,10 +132,11 @@ class Market:
                 try:
                     event = self._anomaly(lane, turn, judgement, batch)
                 except Exception as error:  # noqa: BLE001 - a detector's sentence may raise too: quarantine
-                    lane.stop()
+                    lane.is_muted = True
+                    lane.episodes.drop_untold()
                     fault = Fault(row=row, error=f"{type(error).__name__}: {error}")
                     emissions.append(Emission(row, self._quarantine(name, fault, batch)))
-                    return emissions
+                    break
                 lane.episodes.told(event)
                 emissions.append(Emission(row, event))
         self._close(lane, len(batch.trades), batch, emissions)

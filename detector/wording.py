@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 if TYPE_CHECKING:
     from detector.online.protocol import Finding
 
@@ -17,12 +19,12 @@ def percent(fraction: float) -> str:
 
 def amount(value: float) -> str:
     """Return an amount with no more digits than matter: `1,234,567`, `12.3`, `0.0564`."""
-    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def price(value: float) -> str:
     """Return a price without rounding it and without an exponent: `0.0643`, `122335.79`."""
-    return f"{value:.12f}".rstrip("0").rstrip(".") if value < 1e15 else f"{value:.6e}"
+    return np.format_float_positional(value, trim="-")
 
 
 def recurrence(finding: "Finding") -> str:

@@ -14,13 +14,13 @@ the point's paths: what these cuts isolate beyond an even one.
 Learning: once the window is full, at most one trade per `min_spacing_s` is learned, so that the window spans
 five minutes at least, and a burst of thousands of trades is not compared with itself.
 
-Beyond the paper, and only with `sees_outside`: a point outside the box of its leaf needs fewer cuts than one in
-it; a single cut, uniform over box and point, may do. Without that, the outermost leaf gives a crash the score
-of the window's own edge.
+Beyond the paper, and only with `sees_outside`: a point outside the box of its leaf needs fewer cuts than one
+inside it; a single cut, uniform over box and point, may do. Without that, the outermost leaf gives a crash
+the score of the edge of the window.
 
 Warm-up: until the window is full, because before that the score's spread depends on how full it is.
 
-Cost: about 1.5 us per trade for 32 trees of 8 columns, scored, learned and forgotten. Trees are gone through
+Cost: about 2 us per trade for 32 trees of 8 columns, scored, learned and forgotten. Trees are gone through
 one after the other, each with all rows; as each has its own generator, that gives the same as row by row.
 
 Blind spots: what lasts longer than the window becomes normal; counts in split leaves are estimates.

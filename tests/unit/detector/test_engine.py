@@ -1,0 +1,265 @@
+"""The engine: what it tells, what it refuses, and what happens when a detector breaks."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detector.arrays import FloatMatrix
+from detector.catalogue import CATALOGUE
+from detector.engine import Engine, warm_up_kernels
+from detector.online.protocol import Scored
+from detector.params import EngineParams, make_detector
+from detector.patterns.whale import Whale, WhaleParams
+from shared.errors import SnapshotRefusedError
+from shared.events import Anomaly, EpisodePhase, Quarantine, Severity, Trade
+from shared.stream.step import OutputEvent
+from tests.data.detector_tapes import SMALL, altered, crash, market
+
+
+def anomalies(events: list[OutputEvent], detector: str) -> list[Anomaly]:
+    return [event for event in events if isinstance(event, Anomaly) and event.detector == detector]
+
+
+def test_a_quiet_market_is_quiet() -> None:
+    assert Engine(EngineParams()).on_batch(market(8_000)) == []
+
+
+def test_a_crash_is_told_from_the_first_trade_on() -> None:
+    trades = crash(market(400), at=100, depth=0.15, length=1_000)
+    events = anomalies(Engine(EngineParams()).on_batch(trades), "flash_crash")
+    first = events[0]
+    assert (first.trade_id, first.episode.phase, first.kind) == (100, EpisodePhase.OPENED, "flash_crash")
+    assert (first.threshold, first.threshold_on, first.rarity) == (10.0, "score", None)
+    assert first.severity == Severity.CRITICAL
+    assert first.score == pytest.approx(15, abs=0.3)
+    assert first.contributions == {"drawdown_300s": 1.0}
+    assert first.episode.episode_id == first.anomaly_id
+    assert "fell 15." in first.reason or "fell 14." in first.reason
+    assert first.window.end_us - first.window.start_us == 300_000_000
+
+
+def test_one_burst_is_one_episode_that_opens_grows_and_closes() -> None:
+    trades = crash(market(1_500), at=900, depth=0.021, length=20)
+    trades = crash(trades, at=910, depth=0.03, length=10)
+    events = anomalies(Engine(SMALL).on_batch(trades), "flash_crash")
+    assert [event.episode.phase for event in events] == ["opened", "updated", "closed"]
+    assert len({event.episode.episode_id for event in events}) == 1
+    assert len({event.anomaly_id for event in events}) == 3
+    closed = events[-1]
+    assert closed.reason.startswith("Over, after 20 trades in ")
+    assert closed.episode.trades == 20
+    assert closed.score == closed.episode.peak_score == max(event.episode.peak_score for event in events)
+    assert closed.event_time_us - closed.episode.last_us > 20_000_000
+
+
+def test_a_whale_needs_rarity_and_money() -> None:
+    tiny = dataclasses.replace(SMALL, enabled=("whale",), whale_min_notional=1e9)
+    trades = [altered(t, quantity=5_000.0) if t.trade_id == 900 else t for t in market(1_000)]
+    assert Engine(tiny).on_batch(trades) == []
+    told = anomalies(Engine(dataclasses.replace(tiny, whale_min_notional=1e5)).on_batch(trades), "whale")
+    assert [event.trade_id for event in told if event.episode.phase == "opened"] == [900]
+    assert told[0].rarity is not None
+    assert told[0].rarity <= told[0].threshold
+    assert "USDT" in told[0].reason
+
+
+def test_a_sudden_move_is_combined_with_reason_and_contributions() -> None:
+    trades = crash(market(8_000), at=7_000, depth=0.03, length=2_000)
+    told = anomalies(Engine(EngineParams()).on_batch(trades), "combined")
+    first = told[0]
+    assert 7_000 <= first.trade_id < 7_100
+    assert first.reason.startswith("BTC-USDT fell 3.")
+    assert sum(first.contributions.values()) == pytest.approx(1.0)
+    assert max(first.contributions, key=lambda name: first.contributions[name]) == "return_10s"
+    assert set(first.contributions) <= set(first.features)
+
+
+def test_members_that_are_not_enabled_stay_silent() -> None:
+    trades = crash(market(2_000), at=1_500, depth=0.05, length=500)
+    only = Engine(dataclasses.replace(SMALL, enabled=("combined",))).on_batch(trades)
+    assert {event.detector for event in only} == {"combined"}
+    assert anomalies(Engine(SMALL).on_batch(trades), "combined") == only or only
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"price": math.nan},
+        {"price": math.inf},
+        {"price": 0.0},
+        {"price": -1.0},
+        {"quantity": math.nan},
+        {"quantity": -1.0},
+        {"price": -1.0, "quantity": -1.0},
+        {"price": 1e300, "quantity": 1e300},
+        {"event_time_us": -1},
+        {"event_time_us": 2**70},
+        {"trade_id": -1},
+    ],
+)
+def test_a_trade_that_makes_no_sense_is_passed_over_and_counted(changes: dict[str, float]) -> None:
+    trades = crash(market(1_500), at=900, depth=0.05, length=40)
+    engine = Engine(SMALL)
+    assert engine.on_batch([*trades[:500], altered(trades[499], **changes), *trades[500:]]) == (
+        Engine(SMALL).on_batch(trades)
+    )
+    assert engine.rejected_trades == 1
+
+
+def test_a_price_whose_notional_is_not_a_number_of_its_own_is_still_sound() -> None:
+    engine = Engine(SMALL)
+    engine.on_batch([altered(market(1)[0], price=1e-200, quantity=1e-200)])
+    assert engine.rejected_trades == 0
+
+
+def test_venues_of_one_market_are_judged_apart_and_snapshotted_together() -> None:
+    engine = Engine(SMALL)
+    both = [trade for pair in zip(market(900), market(900, exchange="kraken"), strict=True) for trade in pair]
+    engine.on_batch(both)
+    assert list(engine.symbols()) == ["BTC-USDT"]
+    state = engine.snapshot("BTC-USDT")
+    assert (state["0/venue"], state["1/venue"]) == ("binance", "kraken")
+    alone = Engine(SMALL)
+    alone.on_batch(market(900))
+    for key, value in alone.snapshot("BTC-USDT").items():
+        if key.startswith("0/"):
+            assert np.array_equal(value, state[key])
+
+
+def test_evicting_forgets() -> None:
+    engine = Engine(SMALL)
+    engine.on_batch(market(10))
+    engine.evict("BTC-USDT")
+    engine.evict("NEVER-SEEN")
+    assert list(engine.symbols()) == []
+    with pytest.raises(KeyError):
+        engine.snapshot("BTC-USDT")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("venues", 2),
+        ("venues", "x"),
+        ("0/features/ring", np.zeros(3)),
+        ("0/budget/weight", None),
+        ("0/zscore/detector/back", np.zeros((2, 3))),
+        ("0/forest/calibrator/seen", 1.5),
+        ("0/combined/is_muted", 0),
+    ],
+)
+def test_a_damaged_snapshot_is_refused_and_changes_nothing(key: str, value: object) -> None:
+    engine = Engine(SMALL)
+    engine.on_batch(market(300))
+    before = engine.snapshot("BTC-USDT")
+    damaged = dict(before) | {key: value}
+    if value is None:
+        del damaged[key]
+    with pytest.raises(SnapshotRefusedError, match="BTC-USDT"):
+        engine.restore("BTC-USDT", damaged)  # type: ignore[arg-type]
+    after = engine.snapshot("BTC-USDT")
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_every_parameter_is_in_the_fingerprint() -> None:
+    params = EngineParams()
+    fingerprints = {Engine(params).fingerprint}
+    for field in dataclasses.fields(params):
+        changes: dict[str, Any] = {field.name: ("whale",)}
+        if field.name != "enabled":
+            changes[field.name] = getattr(params, field.name) + 1
+        fingerprints.add(Engine(dataclasses.replace(params, **changes)).fingerprint)
+    assert len(fingerprints) == len(dataclasses.fields(params)) + 1
+    assert Engine(EngineParams()).fingerprint == Engine(params).fingerprint
+
+
+def test_unknown_detectors_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"no such detector: wahle; there are zscore"):
+        EngineParams(enabled=("wahle",))
+    with pytest.raises(ValueError, match="combined"):
+        make_detector("combined", SMALL, features=SMALL.features.names, identity="")
+
+
+def test_names_in_the_catalogue_are_unique_and_their_members_stand_before_them() -> None:
+    names = [entry.name for entry in CATALOGUE]
+    assert len(set(names)) == len(names)
+    for at, entry in enumerate(CATALOGUE):
+        assert set(entry.members) <= set(names[:at])
+
+
+def test_warming_up_leaves_no_state() -> None:
+    warm_up_kernels(SMALL)
+    assert list(Engine(SMALL).symbols()) == []
+
+
+class Fragile(Whale):
+    """A whale detector that cannot take a certain size, and says so before it has changed anything."""
+
+    def score_learn(self, rows: FloatMatrix) -> Scored:
+        if (rows[:, self._notional] > 1e6).any():
+            raise ArithmeticError("too large for me")
+        return super().score_learn(rows)
+
+
+class Speechless(Whale):
+    """A whale detector that cannot say what it found."""
+
+    def sentence(self, finding: object) -> str:
+        raise LookupError(f"no words for {finding!r}"[:20])
+
+
+def broken_engine(kind: type[Whale], first: Trade) -> Engine:
+    engine = Engine(SMALL)
+    engine.on_batch([first])
+    lane = engine._markets["BTC-USDT"]["binance"]._lanes["whale"]
+    broken = kind(WhaleParams(min_notional=SMALL.whale_min_notional), features=SMALL.features.names)
+    lane._detector, lane.judge = broken, broken
+    return engine
+
+
+def broken_tape() -> list[Trade]:
+    trades = crash(market(1_500), at=900, depth=0.05, length=40)
+    sizes = {600: 500.0, 700: 50_000.0, 800: 500.0}
+    return [altered(t, quantity=sizes.get(t.trade_id, t.quantity)) for t in trades]
+
+
+@pytest.mark.parametrize(("kind", "row"), [(Fragile, 700), (Speechless, 600)])
+@pytest.mark.parametrize("size", [1, 33, 1_499])
+def test_a_detector_that_raises_is_stopped_and_the_others_go_on(
+    kind: type[Whale], row: int, size: int
+) -> None:
+    trades = broken_tape()
+    engine = broken_engine(kind, trades[0])
+    events: list[OutputEvent] = []
+    for start in range(1, len(trades), size):
+        events += engine.on_batch(trades[start : start + size])
+    quarantines = [event for event in events if isinstance(event, Quarantine)]
+    assert [(event.detector, event.trade_id) for event in quarantines] == [("whale", row)]
+    assert quarantines[0].error.startswith(("ArithmeticError: too large", "LookupError: no words"))
+    sound = Engine(SMALL)
+    expected = sound.on_batch(trades)
+    kept = [event for event in events if event.detector != "whale"]
+    assert kept == [event for event in expected if event.detector != "whale"]
+    # Before it broke, it told what it always does; an episode that was open still closes.
+    told = [event for event in anomalies(events, "whale") if event.episode.phase == EpisodePhase.OPENED]
+    before = [event for event in anomalies(expected, "whale") if event.trade_id < row]
+    assert told == [event for event in before if event.episode.phase == EpisodePhase.OPENED]
+    # It stays stopped over a restart.
+    again = Engine(SMALL)
+    again.restore("BTC-USDT", engine.snapshot("BTC-USDT"))
+    lane = again._markets["BTC-USDT"]["binance"]._lanes["whale"]
+    assert (lane.is_stopped, lane.is_muted) == (kind is Fragile, kind is Speechless)
+
+
+def test_what_combines_a_stopped_detector_is_silent() -> None:
+    trades = crash(market(1_500), at=900, depth=0.05, length=40)
+    assert anomalies(Engine(SMALL).on_batch(trades), "combined")
+    engine = Engine(SMALL)
+    engine.on_batch(trades[:1])
+    engine._markets["BTC-USDT"]["binance"]._lanes["forest"].is_stopped = True
+    events = engine.on_batch(trades[1:])
+    assert not anomalies(events, "combined")
+    assert anomalies(events, "zscore")

@@ -1,0 +1,21 @@
+"""The examples in the docstrings of the detectors do what they say."""
+
+import doctest
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "detector.online.zscore",
+        "detector.online.forest",
+        "detector.patterns.whale",
+        "detector.patterns.flash_crash",
+    ],
+)
+def test_example(module: str) -> None:
+    failures, tried = doctest.testmod(importlib.import_module(module))
+    assert tried > 0
+    assert failures == 0
