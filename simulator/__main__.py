@@ -112,19 +112,24 @@ def market(
     truth: Annotated[Path | None, typer.Option(help="file for the injected events, JSON Lines")] = None,
 ) -> None:
     """Serve a generated market with injected whales and flash crashes."""
-    params = MarketParams(
-        symbols=tuple(name.strip().upper() for name in symbols.split(",") if name.strip()),
-        rate=rate,
-        seed=seed,
-        history_trades=history,
-        duration_s=duration or None,
-        scenarios=ScenarioParams(
+
+    def source() -> MarketSource:
+        scenarios = ScenarioParams(
             whales_per_hour=whales_per_hour,
             crashes_per_hour=crashes_per_hour,
             first_event_after_s=first_event_after,
-        ),
-    )
-    _run(server, lambda: MarketSource(params), truth)
+        )
+        params = MarketParams(
+            symbols=tuple(name.strip().upper() for name in symbols.split(",") if name.strip()),
+            rate=rate,
+            seed=seed,
+            history_trades=history,
+            duration_s=duration or None,
+            scenarios=scenarios,
+        )
+        return MarketSource(params)
+
+    _run(server, source, truth)
 
 
 @app.command()

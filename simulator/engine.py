@@ -5,7 +5,7 @@ Time is an argument. A subscriber is written to through a `Link`; `server.py` ha
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -14,6 +14,7 @@ from simulator.faults import FaultCommand, FaultCounts, Faults, FaultSettings, F
 from simulator.playback import Playback, Played
 from simulator.source import Injected, MarketTrade, Source
 from simulator.streams import FrameForm, Session, Target, encode_shutdown, encode_trade, trade_stream
+from simulator.subscribers import Link, Subscriber
 from simulator.tape import Tape
 from simulator.weights import WeightLimiter, WeightParams
 
@@ -49,26 +50,6 @@ class EngineParams:
     faults: FaultSettings = field(default_factory=FaultSettings)
 
 
-class Link(Protocol):
-    """The way to one client."""
-
-    def write(self, payloads: list[bytes]) -> None:
-        """Send text frames, in order, without waiting."""
-        ...
-
-    def unsent_bytes(self) -> int:
-        """Return what the client has not taken yet."""
-        ...
-
-    def close(self) -> None:
-        """Say goodbye and close."""
-        ...
-
-    def cut(self) -> None:
-        """Break the connection without a word; what is unsent is lost."""
-        ...
-
-
 class SymbolState(msgspec.Struct, frozen=True, kw_only=True):
     """What has happened on one market. Ids are those still on the tape."""
 
@@ -99,18 +80,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     rest_weight_total: int
     counts: dict[str, int]
     symbols: dict[str, SymbolState]
-
-
-class Subscriber:
-    """One connection, as the exchange sees it."""
-
-    def __init__(self, *, session: Session, link: Link, faults: FrameFaults, opened_us: int) -> None:
-        self.session = session
-        self.link = link
-        self.faults = faults
-        self.opened_us = opened_us
-        self.close_at_us: int | None = None
-        self.slow_since_us: int | None = None
 
 
 class Engine:

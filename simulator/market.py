@@ -9,21 +9,18 @@ Everything is drawn in chunks of fixed length of source time, from generators se
 parameters give the same trades at any speed.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from simulator.arrivals import Bools, Floats, HawkesArrivals, Ints, SideRuns, Sizes, Volatility
+from simulator.arrivals import Volatility
+from simulator.order_flow import CommonFactor, OrderFlow, generator
 from simulator.profiles import Profile, TapeShape, profile_of
-from simulator.scenarios import Crash, ScenarioParams, Scenarios, Whale
-from simulator.source import Chunk, Injected, MarketTrade, SymbolInfo
-
-SECONDS_PER_DAY: Final = 86_400.0
+from simulator.scenarios import ScenarioParams, Scenarios
+from simulator.source import Chunk, MarketTrade, SymbolInfo
 
 # Generated time begins here unless it is moved to now: 2026-01-01 00:00 UTC.
 _EPOCH_US: Final = 1_767_225_600_000_000
@@ -31,10 +28,6 @@ _EPOCH_US: Final = 1_767_225_600_000_000
 _CHUNK_TRADES: Final = 4_000
 _CHUNK_S: Final = (0.2, 5.0)
 _PART_S: Final = 0.1
-_SALES_IN_FALL: Final = 0.8
-
-# Mean of volatility ** activity_exponent, by Monte Carlo: dividing by it keeps the rate as set.
-_MEAN_ACTIVITY: Final = 0.91
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +60,6 @@ class MarketParams:
             raise ValueError(f"symbols must be different names, at least one, not {self.symbols}")
         if not self.rate > 0:
             raise ValueError(f"rate must be above 0, not {self.rate}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Common:
-    """The factor that moves all markets, over the parts of a chunk; `path` has one point more than parts."""
-
-    times_s: Floats
-    path: Floats
-    volatility: Floats
 
 
 class MarketSource:
@@ -135,12 +119,20 @@ class _Crowd:
         history = 2.5 * params.history_trades + 200 if params.history_trades else 0
         chunks = int(np.ceil(history / min(rates) / self._chunk_s))
         self._first_chunk = -chunks
-        rng = _generator(params.seed, "common")
+        rng = generator(params.seed, "common")
         self._volatility = Volatility(shape=shape, rng=rng)
         self._rng = rng
         self._factor = 0.0
         self._markets = [
-            _Market(params, profile, rate=rate, place=place, shape=shape, start_s=-chunks * self._chunk_s)
+            OrderFlow(
+                profile=profile,
+                shape=shape,
+                scenarios=_scenarios(params, place),
+                rate=rate,
+                seed=params.seed,
+                first_s=-chunks * self._chunk_s,
+                start_us=params.start_us,
+            )
             for place, (profile, rate) in enumerate(zip(profiles, rates, strict=True))
         ]
         self._held: list[MarketTrade] = []
@@ -180,224 +172,26 @@ class _Crowd:
         self._held = trades[len(told) :]
         return Chunk(told, injected)
 
-    def _common(self, start_s: float, end_s: float) -> _Common:
+    def _common(self, start_s: float, end_s: float) -> CommonFactor:
         part_s = (end_s - start_s) / self._parts
         volatility = self._volatility.draw(self._parts, part_s)
         moves = self._rng.standard_normal(self._parts) * volatility * np.sqrt(part_s)
         path = self._factor + np.concatenate(([0.0], np.cumsum(moves)))
         self._factor = float(path[-1])
-        return _Common(times_s=np.linspace(start_s, end_s, self._parts + 1), path=path, volatility=volatility)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Orders:
-    """Orders of a chunk, in order of time; `whale` is an index into the whales, -1 for the others."""
-
-    times_s: Floats
-    sells: Bools
-    prices: Floats
-    whale: Ints
-
-
-class _Market:
-    """One market's state from chunk to chunk."""
-
-    def __init__(
-        self,
-        params: MarketParams,
-        profile: Profile,
-        *,
-        rate: float,
-        place: int,
-        shape: TapeShape,
-        start_s: float,
-    ) -> None:
-        rng = _generator(params.seed, profile.symbol)
-        first_s, crash_place = params.scenarios.first_event_after_s, min(1, len(params.symbols) - 1)
-        self._profile, self._shape, self._rng, self._start_us = profile, shape, rng, params.start_us
-        self._arrivals = HawkesArrivals(rate_per_s=rate / shape.mean_fills, shape=shape, rng=rng)
-        self._sides = SideRuns(shape=shape, rng=rng)
-        self._volatility = Volatility(shape=shape, rng=rng)
-        self._sizes = Sizes(shape=shape, notional_share=profile.notional_share)
-        self._scenarios = Scenarios(
-            params.scenarios,
-            rng=_generator(params.seed, profile.symbol + "/scenarios"),
-            first_whale_s=first_s if place == 0 else None,
-            first_crash_s=first_s + 10 if first_s is not None and place == crash_place else None,
-        )
-        self._crashes: list[Crash] = []
-        self._own_log = 0.0
-        self._common_start: float | None = None
-        self._time_s = start_s
-        self._next_id = profile.first_id
-        self._last_told_us = 0
-
-    def draw(self, start_s: float, end_s: float, common: _Common) -> Chunk:
-        """Return this market's trades of a chunk."""
-        whales = self._scenarios.whales(end_s) if end_s > 0 else []
-        begun = self._scenarios.crashes(end_s) if end_s > 0 else []
-        self._retire_crashes(start_s)
-        self._crashes += begun
-        own = self._volatility.draw(len(common.volatility), (end_s - start_s) / len(common.volatility))
-        activity = self._activity(common, own)
-        orders = self._orders(self._arrivals.draw(start_s, end_s, activity), whales, common, own)
-        trades, whale_ids = self._trades(orders, whales)
-        symbol, market = self._profile.symbol, self._profile.market
-        injected = [crash.truth(symbol=symbol, market=market, start_us=self._start_us) for crash in begun]
-        injected += [self._whale_truth(whale, trades, whale_ids == i) for i, whale in enumerate(whales)]
-        return Chunk(trades, injected)
-
-    def _retire_crashes(self, now_s: float) -> None:
-        """Make what a past crash has left part of the price, so that it need not be computed for ever."""
-        for crash in [crash for crash in self._crashes if crash.is_over(now_s)]:
-            self._own_log += float(crash.log_offset(np.array([now_s]))[0])
-            self._crashes.remove(crash)
-
-    def _activity(self, common: _Common, own: Floats) -> Floats:
-        share = self._shape.common_variance
-        volatility = np.sqrt(share * common.volatility**2 + (1 - share) * own**2)
-        activity: Floats = volatility**self._shape.activity_exponent / _MEAN_ACTIVITY
-        for crash in self._crashes:
-            activity = activity + crash.excess_activity(common.times_s[:-1])
-        return activity
-
-    def _orders(self, times_s: Floats, whales: list[Whale], common: _Common, own: Floats) -> _Orders:
-        sells = self._sides.draw(len(times_s))
-        for crash in self._crashes:
-            pressed = crash.is_falling(times_s) & (self._rng.random(len(times_s)) < _SALES_IN_FALL)
-            sells = sells | pressed
-        times_s = np.concatenate((times_s, [whale.at_s for whale in whales]))
-        sells = np.concatenate((sells, np.array([whale.is_sale for whale in whales], dtype=np.bool_)))
-        whale = np.concatenate((np.full(len(times_s) - len(whales), -1), np.arange(len(whales))))
-        order = np.argsort(times_s, kind="stable")
-        times_s = times_s[order]
-        prices = self._prices(times_s, common, own)
-        return _Orders(times_s=times_s, sells=sells[order], prices=prices, whale=whale[order])
-
-    def _prices(self, times_s: Floats, common: _Common, own: Floats) -> Floats:
-        """Return the price between buyers and sellers at these times."""
-        sd = self._profile.daily_volatility / np.sqrt(SECONDS_PER_DAY)
-        common_sd = sd * np.sqrt(self._shape.common_variance)
-        own_sd = sd * np.sqrt(1 - self._shape.common_variance)
-        if self._common_start is None:
-            self._common_start = float(common.path[0])
-        parts = np.clip(np.searchsorted(common.times_s, times_s, side="right") - 1, 0, len(own) - 1)
-        since_s = np.diff(times_s, prepend=self._time_s)
-        moves = self._rng.standard_normal(len(times_s)) * own[parts] * own_sd * np.sqrt(since_s)
-        own_log = self._own_log + np.cumsum(moves)
-        if len(times_s):
-            self._own_log, self._time_s = float(own_log[-1]), float(times_s[-1])
-        common_log = common_sd * (np.interp(times_s, common.times_s, common.path) - self._common_start)
-        log_price = own_log + common_log
-        for crash in self._crashes:
-            log_price = log_price + crash.log_offset(times_s)
-        prices: Floats = self._profile.price * np.exp(log_price)
-        return prices
-
-    def _trades(self, orders: _Orders, whales: list[Whale]) -> tuple[list[MarketTrade], NDArray[np.int64]]:
-        """Return the trades that the orders fall into, and each one's whale (or -1)."""
-        profile, rng, count = self._profile, self._rng, len(orders.times_s)
-        steps = np.round(
-            self._sizes.quantities(orders.prices, step=profile.step, rng=rng) / profile.step
-        ).astype(np.int64)
-        fills = self._sizes.fills(count, rng)
-        # A trade is rarely worth less than the smallest order.
-        worth = steps * profile.step * orders.prices / self._shape.notional_min
-        fills = np.minimum(fills, np.maximum(1, worth.astype(np.int64)))
-        walk = np.full(count, self._shape.walk_bps * 1e-4)
-        for number, whale in enumerate(whales):
-            at = int(np.flatnonzero(orders.whale == number)[0])
-            notional = whale.multiple * self._sizes.p99_notional
-            steps[at] = max(whale.fills, round(notional / orders.prices[at] / profile.step))
-            fills[at] = whale.fills
-            walk[at] = whale.impact_pct / 100 / whale.fills
-        fills = np.minimum(fills, steps)
-        order = np.repeat(np.arange(count), fills)
-        ticks = self._price_ticks(orders, order, fills, walk)
-        quantities = _split_steps(steps, fills, order, rng)
-        delays = self._shape.event_delay_min_us + rng.exponential(self._shape.event_delay_mean_us, count)
-        times_us = self._start_us + np.floor(orders.times_s * 1e6).astype(np.int64)
-        told_us = np.maximum.accumulate(
-            np.concatenate(([self._last_told_us], times_us + delays.astype(np.int64)))
-        )
-        self._last_told_us = int(told_us[-1])
-        trades = self._write(ticks, quantities, orders.sells[order], times_us[order], told_us[1:][order])
-        return trades, orders.whale[order]
-
-    def _price_ticks(self, orders: _Orders, order: Ints, fills: Ints, walk: Floats) -> Ints:
-        tick = self._profile.tick
-        # The best prices move in steps, not with every order.
-        grid = np.maximum(1, np.round(orders.prices * (self._shape.grid_bps * 1e-4) / tick))
-        bid = np.floor(orders.prices / tick / grid) * grid
-        touch = np.where(orders.sells, bid, bid + 1)
-        away = np.round(self._rng.exponential(1.0, len(order)) * (walk * bid)[order])
-        away[(orders.whale < 0)[order] & (self._rng.random(len(order)) > self._shape.walk_share)] = 0
-        firsts = np.cumsum(fills) - fills
-        away[firsts] = 0
-        total = np.cumsum(away)
-        away = total - total[firsts][order]
-        ticks = touch[order] + np.where(orders.sells[order], -away, away)
-        whole: Ints = np.maximum(ticks, 1).astype(np.int64)
-        return whole
-
-    def _write(
-        self, ticks: Ints, steps: Ints, sells: Bools, times_us: Ints, told_us: Ints
-    ) -> list[MarketTrade]:
-        profile = self._profile
-        first_id = self._next_id
-        self._next_id += len(ticks)
-        price_divisor, step_divisor = 10.0**profile.tick_decimals, 10.0**profile.step_decimals
-        return [
-            MarketTrade(
-                profile.symbol, trade_id, f"{price:.8f}", f"{quantity:.8f}", is_sale, time_us, event_us
-            )
-            for trade_id, price, quantity, is_sale, time_us, event_us in zip(
-                range(first_id, self._next_id),
-                (ticks / price_divisor).tolist(),
-                (steps / step_divisor).tolist(),
-                sells.tolist(),
-                times_us.tolist(),
-                told_us.tolist(),
-                strict=True,
-            )
-        ]
-
-    def _whale_truth(self, whale: Whale, trades: list[MarketTrade], belongs: Bools) -> Injected:
-        own = [trades[int(at)] for at in np.flatnonzero(belongs)]
-        notional = sum(float(trade.price) * float(trade.quantity) for trade in own)
-        return Injected(
-            kind="whale",
-            symbol=self._profile.symbol,
-            market=self._profile.market,
-            start_us=own[0].trade_time_us,
-            end_us=own[-1].trade_time_us,
-            first_trade_id=own[0].trade_id,
-            last_trade_id=own[-1].trade_id,
-            parameters={
-                "multiple": whale.multiple,
-                "notional": notional,
-                "fills": float(whale.fills),
-                "is_sale": float(whale.is_sale),
-                "impact_pct": whale.impact_pct,
-            },
+        return CommonFactor(
+            times_s=np.linspace(start_s, end_s, self._parts + 1), path=path, volatility=volatility
         )
 
 
-def _split_steps(steps: Ints, fills: Ints, order: Ints, rng: np.random.Generator) -> Ints:
-    """Return each trade's part of its order's quantity, in steps: at least one, uneven, adding up exactly."""
-    weights = rng.exponential(1.0, len(order))
-    firsts = np.cumsum(fills) - fills
-    sums = np.bincount(order, weights=weights, minlength=len(fills))
-    # One step each is set aside first.
-    parts: Ints = 1 + np.floor((steps - fills)[order] * weights / sums[order]).astype(np.int64)
-    given = np.bincount(order, weights=parts, minlength=len(fills)).astype(np.int64)
-    parts[firsts] += steps - given
-    return parts
-
-
-def _generator(seed: int, name: str) -> np.random.Generator:
-    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return np.random.default_rng([seed, int.from_bytes(digest, "big")])
+def _scenarios(params: MarketParams, place: int) -> Scenarios:
+    """Return one market's events; the first whale is the first market's, the first crash the second's."""
+    first_s, crash_place = params.scenarios.first_event_after_s, min(1, len(params.symbols) - 1)
+    return Scenarios(
+        params.scenarios,
+        rng=generator(params.seed, params.symbols[place] + "/scenarios"),
+        first_whale_s=first_s if place == 0 else None,
+        first_crash_s=first_s + 10 if first_s is not None and place == crash_place else None,
+    )
 
 
 def _symbol_info(profile: Profile) -> SymbolInfo:

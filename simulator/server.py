@@ -19,7 +19,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import Event, State
 
 from shared.clock import MICROSECONDS_PER_SECOND, Clock
-from simulator.engine import Engine, Subscriber
+from simulator.engine import Engine
 from simulator.streams import parse_target
 
 _POLICY_VIOLATION: Final = 1008
@@ -163,7 +163,7 @@ async def _handle(
     connection.clock = clock
     connection.limit = SlidingLimit(count=params.messages_per_second, window_us=MICROSECONDS_PER_SECOND)
     link = WebSocketLink(connection)
-    subscriber: Subscriber = engine.connect(target, link, now_us=clock.now_us())
+    subscriber = engine.connect(target, link, now_us=clock.now_us())
     try:
         async for message in connection:
             link.write([engine.control(subscriber, message, now_us=clock.now_us())])

@@ -30,16 +30,20 @@ def of(trades: list[MarketTrade], symbol: str) -> list[MarketTrade]:
 @pytest.fixture(scope="module")
 def quiet_hour() -> list[MarketTrade]:
     symbols = ("BTCUSDT", "ETHUSDT", "XRPUSDT")
-    return play(MarketParams(symbols=symbols, rate=8, duration_s=HOUR_S, scenarios=QUIET)).trades
+    return play(
+        MarketParams(symbols=symbols, rate=5, history_trades=0, duration_s=HOUR_S, scenarios=QUIET)
+    ).trades
 
 
 def test_the_same_seed_gives_the_same_market_and_another_one_does_not() -> None:
-    params = MarketParams(rate=30, duration_s=120, scenarios=ScenarioParams(whales_per_hour=60))
+    params = MarketParams(
+        rate=30, duration_s=20, history_trades=50, scenarios=ScenarioParams(whales_per_hour=600)
+    )
     source = MarketSource(params)
     first, again = list(source.chunks()), list(source.chunks())
     assert first == again == list(MarketSource(params).chunks())
     assert source.history() == source.history()
-    assert play(MarketParams(rate=30, duration_s=120, seed=2)) != play(params)
+    assert play(MarketParams(rate=30, duration_s=20, history_trades=50, seed=2)) != play(params)
 
 
 def test_markets_follow_each_other_without_a_seam() -> None:
@@ -74,7 +78,7 @@ def test_trades_are_sound_and_on_the_grid(quiet_hour: list[MarketTrade]) -> None
 
 
 def test_the_rate_is_about_what_was_asked_for(quiet_hour: list[MarketTrade]) -> None:
-    assert 8 * 3 * HOUR_S * 0.6 < len(quiet_hour) < 8 * 3 * HOUR_S * 1.6
+    assert 5 * 3 * HOUR_S * 0.6 < len(quiet_hour) < 5 * 3 * HOUR_S * 1.6
 
 
 def test_arrivals_cluster_sizes_have_tails_and_sides_persist(quiet_hour: list[MarketTrade]) -> None:
@@ -107,7 +111,10 @@ def test_volatility_is_that_of_the_profile_and_markets_move_together(quiet_hour:
 
 def test_whales_are_where_the_truth_says() -> None:
     params = MarketParams(
-        rate=5, duration_s=1_800, scenarios=ScenarioParams(whales_per_hour=30, crashes_per_hour=0)
+        rate=3,
+        duration_s=1_800,
+        history_trades=0,
+        scenarios=ScenarioParams(whales_per_hour=30, crashes_per_hour=0),
     )
     trades, injected = play(params)
     assert len(injected) > 20
@@ -124,11 +131,12 @@ def test_whales_are_where_the_truth_says() -> None:
         )
         for symbol in params.symbols
     }
+    by_id = {(trade.symbol, trade.trade_id): trade for trade in trades}
     for whale in injected:
         assert whale.first_trade_id is not None
         assert whale.last_trade_id is not None
         span = range(whale.first_trade_id, whale.last_trade_id + 1)
-        own = [trade for trade in of(trades, whale.symbol) if trade.trade_id in span]
+        own = [by_id[whale.symbol, trade_id] for trade_id in span]
         assert len(own) == whale.parameters["fills"] == len(span)
         assert {trade.trade_time_us for trade in own} == {whale.start_us} == {whale.end_us}
         assert {trade.is_buyer_maker for trade in own} == {whale.parameters["is_sale"] == 1}
@@ -140,7 +148,9 @@ def test_whales_are_where_the_truth_says() -> None:
 
 def test_a_crash_falls_and_recovers_as_the_truth_says() -> None:
     scenarios = ScenarioParams(whales_per_hour=0, crashes_per_hour=0, first_event_after_s=30)
-    params = MarketParams(symbols=("BTCUSDT", "ETHUSDT"), rate=20, duration_s=900, scenarios=scenarios)
+    params = MarketParams(
+        symbols=("BTCUSDT", "ETHUSDT"), rate=20, duration_s=900, history_trades=0, scenarios=scenarios
+    )
     trades, injected = play(params)
     whale, crash = sorted(injected, key=lambda event: event.start_us)
     assert (whale.kind, whale.symbol) == ("whale", "BTCUSDT")

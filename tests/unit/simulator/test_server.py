@@ -197,7 +197,7 @@ def test_more_connection_attempts_than_allowed_are_refused() -> None:
     websocket = WebSocketParams(attempts_per_5_min=2)
     with running_simulator(params(websocket=websocket), market()) as simulator:
         with open_stream(simulator, "/ws"), open_stream(simulator, "/ws"):
-            assert simulator.state().connections == 2
+            wait_until(lambda: simulator.state().connections == 2)
         with pytest.raises(InvalidStatus) as refused:
             open_stream(simulator, "/ws")
         assert refused.value.response.status_code == 429
