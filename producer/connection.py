@@ -2,7 +2,8 @@
 
 The only client file that imports websockets. The receive loop calls a plain function and never waits for
 anything but the next frame, so pings are answered as soon as they arrive (websockets answers them while its
-own queue has room). Receiving costs about 5 µs a frame, parsing and continuity 3 more.
+own queue has room). Receiving costs about 5 µs of CPU a frame; parsing, continuity, the watch on silences and
+encoding together 3.4.
 """
 
 import asyncio

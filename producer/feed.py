@@ -177,6 +177,8 @@ class Slot:
             self.reconnects_total += 1
             counter("tapewatch_reconnects_total").labels(exchange=tools.venue.name, reason=reason).inc()
         self._has_opened = True
+        # What was held against an earlier connection does not count against this one.
+        self._replace_for = ""
         connection = Connection(
             venue=tools.venue,
             markets=self.markets,
