@@ -18,7 +18,7 @@ from shared.clock import SystemClock
 from shared.errors import TapewatchError
 from shared.store.database import Database
 from shared.store.startup import migrate_when_available
-from shared.stream.kafka import KafkaBroker, KafkaParams
+from shared.stream.kafka import KafkaBroker
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def _run(settings: config.Settings, stop: threading.Event) -> None:
     database = Database(settings.database_url.get_secret_value())
     if not migrate_when_available(database, stop):
         return
-    broker = _broker(settings)
+    broker = KafkaBroker(config.kafka_params(settings))
     broker.ensure_topics()
     try:
         run(
@@ -78,19 +78,6 @@ def _channels(settings: config.Settings) -> ChannelsParams:
     if (url := settings.slack_webhook_url) is not None:
         channels = replace(channels, slack_webhook=SlackWebhookParams(url=url.get_secret_value()))
     return channels
-
-
-def _broker(settings: config.Settings) -> KafkaBroker:
-    return KafkaBroker(
-        KafkaParams(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
-            topic_prefix=settings.kafka_topic_prefix,
-            partitions=settings.kafka_partitions,
-            replication_factor=settings.kafka_replication_factor,
-            compression=settings.kafka_compression,
-            trades_retention_ms=settings.kafka_trades_retention_hours * 3_600_000,
-        )
-    )
 
 
 if __name__ == "__main__":

@@ -22,10 +22,9 @@ from dashboard.state import Limits  # noqa: E402 - found through the path set ab
 from shared import logs, topics  # noqa: E402 - found through the path set above
 from shared.clock import SystemClock  # noqa: E402 - found through the path set above
 from shared.errors import ConfigError  # noqa: E402 - found through the path set above
-from shared.stream.kafka import KafkaBroker, KafkaParams  # noqa: E402 - found through the path set above
+from shared.stream.kafka import KafkaBroker  # noqa: E402 - found through the path set above
 from shared.stream.tail import Tail  # noqa: E402 - found through the path set above
 
-_HOUR_MS: Final = 3_600_000
 _FOLLOWED: Final = (
     topics.TRADES,
     topics.ANOMALIES,
@@ -41,16 +40,7 @@ _FOLLOWED: Final = (
 def _feed(_settings: config.Settings) -> TopicFeed:
     """Return the process's one feed; the settings do not change while the process lives."""
     logs.configure(worker="dashboard", level=_settings.log_level)
-    broker = KafkaBroker(
-        KafkaParams(
-            bootstrap_servers=_settings.kafka_bootstrap_servers,
-            topic_prefix=_settings.kafka_topic_prefix,
-            partitions=_settings.kafka_partitions,
-            replication_factor=_settings.kafka_replication_factor,
-            compression=_settings.kafka_compression,
-            trades_retention_ms=_settings.kafka_trades_retention_hours * _HOUR_MS,
-        )
-    )
+    broker = KafkaBroker(config.kafka_params(_settings))
 
     def follow(since_us: int) -> Source:
         # The dashboard may be the first to come: without topics there would be nothing to follow.

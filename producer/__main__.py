@@ -26,7 +26,7 @@ from shared import logs, metrics
 from shared.clock import SystemClock
 from shared.errors import TapewatchError
 from shared.stream.dead_letters import DeadLetterPolicy
-from shared.stream.kafka import KafkaBroker, KafkaParams
+from shared.stream.kafka import KafkaBroker
 
 _VENUES = {"binance": VENUE}
 
@@ -70,16 +70,7 @@ async def _run(settings: config.Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     app = ProducerApp(
         venue=_VENUES[settings.exchange],
-        broker=KafkaBroker(
-            KafkaParams(
-                bootstrap_servers=settings.kafka_bootstrap_servers,
-                topic_prefix=settings.kafka_topic_prefix,
-                partitions=settings.kafka_partitions,
-                replication_factor=settings.kafka_replication_factor,
-                compression=settings.kafka_compression,
-                trades_retention_ms=settings.kafka_trades_retention_hours * 3_600_000,
-            )
-        ),
+        broker=KafkaBroker(config.kafka_params(settings)),
         params=params_from(settings),
         clock=clock,
         health=health,

@@ -27,7 +27,7 @@ from shared.errors import TapewatchError
 from shared.status import StatusReporter
 from shared.store.database import Database
 from shared.store.startup import migrate_when_available
-from shared.stream.kafka import KafkaBroker, KafkaParams
+from shared.stream.kafka import KafkaBroker
 from shared.stream.sink import SinkParams, SinkRunner
 
 WORKER = "recorder"
@@ -59,7 +59,7 @@ def _run(settings: config.Settings, stop: threading.Event) -> None:
     if not migrate_when_available(database, stop):
         return
     folder = settings.recorder_parquet_dir
-    broker = _broker(settings)
+    broker = KafkaBroker(config.kafka_params(settings))
     broker.ensure_topics()
     producer = broker.producer()
     instance = f"{socket.gethostname()}-{os.getpid()}"
@@ -106,7 +106,7 @@ def replay_command(
     """Publish recordings into the topic trades, in time order, event times kept."""
     settings = config.load_or_exit()
     with _faults_in_words(), _stopped_by_signals() as stop, _counting("replayed") as count:
-        broker = _broker(settings)
+        broker = KafkaBroker(config.kafka_params(settings))
         broker.ensure_topics()
         producer = broker.producer()
         published = replay(
@@ -136,19 +136,6 @@ def export_command(
         database.close()
     sys.stdout.write(
         f"exported {done.trades:,} trades and {done.anomalies:,} anomalies in {done.files:,} files\n"
-    )
-
-
-def _broker(settings: config.Settings) -> KafkaBroker:
-    return KafkaBroker(
-        KafkaParams(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
-            topic_prefix=settings.kafka_topic_prefix,
-            partitions=settings.kafka_partitions,
-            replication_factor=settings.kafka_replication_factor,
-            compression=settings.kafka_compression,
-            trades_retention_ms=settings.kafka_trades_retention_hours * 3_600_000,
-        )
     )
 
 
