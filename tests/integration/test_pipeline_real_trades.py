@@ -92,7 +92,9 @@ def pipeline(
         "DATABASE_URL": database_url,
         "MARKETS": "BTC-USDT,ETH-USDT",
         "PRODUCER_REST_WEIGHT_PER_MINUTE": "6000",
-        "PRODUCER_STALE_MIN_S": "3",
+        "PRODUCER_STALE_MIN_S": "2",
+        # Connections here live 20 s: the back-off must reset sooner.
+        "PRODUCER_HEALTHY_AFTER_S": "2",
         "DETECTOR_ENABLED": ",".join(ENGINE.enabled),
         "DETECTOR_BUDGET_PER_DAY": str(ENGINE.budget_per_day),
         "DETECTOR_MIN_MOVE_PCT": str(ENGINE.min_move_pct),
