@@ -60,8 +60,8 @@ class SenderParams:
         backoff_max_s: longest wait between two attempts.
     """
 
-    send_timeout_s: float = 20.0
-    lease_s: float = 30.0
+    send_timeout_s: float = 12.0
+    lease_s: float = 15.0
     idle_poll_s: float = 2.0
     backoff_first_s: float = 1.0
     backoff_max_s: float = 60.0

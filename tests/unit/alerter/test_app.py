@@ -1,6 +1,5 @@
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -26,6 +25,7 @@ from shared.store.database import Database
 from shared.stream.broker import TopicPartition
 from shared.stream.memory import MemoryBroker
 from shared.stream.sink import Received
+from tests.deadlines import eventually
 from tests.servers.slack import WEBHOOK_CHANNEL, SlackLimits, SlackServer
 from tests.servers.telegram import TelegramLimits, TelegramServer
 from tests.unit.alerter.examples import RecordingChannel, anomaly
@@ -66,11 +66,8 @@ def statuses(broker: MemoryBroker) -> list[WorkerStatus]:
     return [decode(message.value(), WorkerStatus) for message in log]
 
 
-def eventually(is_true: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not is_true():
-        assert time.monotonic() < deadline_s, "the deadline has passed"
-        time.sleep(0.005)
+def wait_for(condition: Callable[[], bool]) -> None:
+    eventually(condition, seconds=DEADLINE_S, about="the alerter")
 
 
 @contextmanager
@@ -139,7 +136,7 @@ def test_anomalies_are_told_on_every_channel_and_said_on_the_topic(
             )
         )
         with running(broker, database, channels):
-            eventually(lambda: len(telegram.messages) == 8 and len(slack.messages) == 8)
+            wait_for(lambda: len(telegram.messages) == 8 and len(slack.messages) == 8)
         for chat_id in ("1", "2"):
             assert sorted(telegram.anomaly_ids(chat_id)) == wanted
         for channel in ("#alerts", WEBHOOK_CHANNEL):
@@ -161,7 +158,7 @@ def test_the_order_within_a_market_is_kept(
     params = TelegramParams(token=telegram.token, api_url=telegram.url, min_interval_s=0)
     channels = build_channels(ChannelsParams(telegram=params, telegram_chat_ids=("1",)))
     with running(broker, database, channels):
-        eventually(lambda: len(telegram.messages) == 6)
+        wait_for(lambda: len(telegram.messages) == 6)
     assert telegram.anomaly_ids() == [f"a{number:02d}" for number in range(6)]
 
 
@@ -176,7 +173,7 @@ def test_a_crash_after_the_outbox_was_written_and_before_the_commit_loses_and_re
     assert len(alerts(broker)) == 5
     channel = RecordingChannel("chat", CLOCK)
     with running(broker, database, [channel]):
-        eventually(lambda: len(alerts(broker)) == 15)
+        wait_for(lambda: len(alerts(broker)) == 15)
     assert channel.ids() == [event.anomaly_id for event in events]
     decisions = [encode(alert) for alert in alerts(broker) if alert.detail == "to be told"]
     assert len(decisions) == 10
@@ -195,7 +192,7 @@ def test_a_crash_before_the_outbox_was_written_loses_nothing(
     reader.close()
     channel = RecordingChannel("chat", CLOCK)
     with running(broker, database, [channel]):
-        eventually(lambda: channel.ids() == ["a1"])
+        wait_for(lambda: channel.ids() == ["a1"])
 
 
 def test_what_was_sent_is_not_sent_again_when_the_topic_is_read_from_its_beginning(
@@ -204,11 +201,11 @@ def test_what_was_sent_is_not_sent_again_when_the_topic_is_read_from_its_beginni
     publish(broker, [anomaly("a1"), anomaly("b1", symbol="ETH-USDT")])
     channel = RecordingChannel("chat", CLOCK)
     with running(broker, database, [channel]):
-        eventually(lambda: len(channel.sent) == 2)
+        wait_for(lambda: len(channel.sent) == 2)
     broker.groups.clear()
     publish(broker, [anomaly("c1", symbol="SOL-USDT")])
     with running(broker, database, [channel]):
-        eventually(lambda: "c1" in channel.ids())
+        wait_for(lambda: "c1" in channel.ids())
     assert sorted(channel.ids()) == ["a1", "b1", "c1"]
 
 
@@ -217,14 +214,14 @@ def test_what_was_pending_at_a_stop_is_sent_after_the_start(broker: MemoryBroker
     outbox.take([anomaly("a1"), anomaly("b1", symbol="ETH-USDT")], now_us=CLOCK.now_us() - 10)
     channel = RecordingChannel("chat", CLOCK)
     with running(broker, database, [channel]):
-        eventually(lambda: channel.ids() == ["a1", "b1"])
+        wait_for(lambda: channel.ids() == ["a1", "b1"])
 
 
 def test_the_end_of_an_episode_resolves_its_alert(broker: MemoryBroker, database: Database) -> None:
     publish(broker, [anomaly("a1"), anomaly("a2", episode_id="a1", phase=EpisodePhase.CLOSED)])
     channel = RecordingChannel("chat", CLOCK)
     with running(broker, database, [channel]):
-        eventually(lambda: len(alerts(broker)) == 3)
+        wait_for(lambda: len(alerts(broker)) == 3)
     by_anomaly = {alert.anomaly_id: alert for alert in alerts(broker)}
     assert by_anomaly["a1"].state is AlertState.FIRING
     assert by_anomaly["a2"].state is AlertState.RESOLVED
@@ -241,8 +238,8 @@ def test_the_status_says_what_was_done_and_what_is_wrong(
     channel = RecordingChannel("chat", CLOCK)
     publish(broker, [anomaly("a1"), anomaly("low", severity=Severity.LOW)])
     with running(broker, database, [channel, *chat]):
-        eventually(lambda: any(status.state == "degraded" for status in statuses(broker)))
-        eventually(lambda: channel.ids() == ["a1"])
+        wait_for(lambda: any(status.state == "degraded" for status in statuses(broker)))
+        wait_for(lambda: channel.ids() == ["a1"])
     broken = next(status for status in statuses(broker) if status.state == "degraded")
     assert broken.worker == "alerter"
     assert broken.detail == "telegram:1: refused: InvalidToken: Unauthorized"
@@ -265,7 +262,7 @@ def test_an_error_that_ends_the_sender_ends_the_worker(broker: MemoryBroker, dat
     publish(broker, [anomaly("a1")])
     channel = RecordingChannel("chat", CLOCK)
     with pytest.raises(StoreError, match="it broke here"), running(broker, database, [channel]):
-        eventually(lambda: channel.is_closed)
+        wait_for(lambda: channel.is_closed)
 
 
 def test_without_a_service_the_console_is_told() -> None:

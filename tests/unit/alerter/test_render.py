@@ -3,7 +3,7 @@ import math
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alerter.render import (
@@ -60,6 +60,7 @@ any_anomaly = st.builds(
 )
 
 
+@settings(max_examples=40)
 @given(any_anomaly)
 @example(anomaly("<" * 500, symbol="&" * 500, exchange="<" * 500, kind="😀" * 500, reason="&" * 9_000))
 def test_telegrams_markup_holds_whatever_the_text(event: Anomaly) -> None:
@@ -71,6 +72,7 @@ def test_telegrams_markup_holds_whatever_the_text(event: Anomaly) -> None:
     assert shown(message.split("<code>")[1].split("</code>")[0]) == clean(event.anomaly_id, 128)
 
 
+@settings(max_examples=40)
 @given(any_anomaly)
 @example(anomaly("`" * 500, symbol="&" * 500, exchange="<" * 500, kind="😀" * 500, reason="&" * 9_000))
 def test_slacks_blocks_hold_whatever_the_text(event: Anomaly) -> None:
@@ -84,6 +86,7 @@ def test_slacks_blocks_hold_whatever_the_text(event: Anomaly) -> None:
     assert marked_up[0].count("`") == 2
 
 
+@settings(max_examples=40)
 @given(any_anomaly)
 def test_every_form_can_be_written_as_utf8_and_holds_no_control_character(event: Anomaly) -> None:
     for text in (telegram_html(event), plain(event), slack_text(event), *_texts(list(slack_blocks(event)))):
