@@ -1,7 +1,7 @@
 """The price chart of one market: candles, volume and anomaly marks, as plain data for Plotly.
 
 Text from outside is escaped, because Plotly reads a little HTML in hovers. `uirevision` changes only with
-what is shown, so that a reader's pan and zoom survive the updates.
+what is shown; until then `components/chart.js` keeps the reader's pan and zoom over the updates.
 """
 
 import html
@@ -82,10 +82,10 @@ def _candles(bars: Bars, palette: Palette) -> PlotData:
         "type": "candlestick",
         "name": "price",
         "x": _milliseconds(bars),
-        "open": bars.open,
-        "high": bars.high,
-        "low": bars.low,
-        "close": bars.close,
+        "open": bars.open.tolist(),
+        "high": bars.high.tolist(),
+        "low": bars.low.tolist(),
+        "close": bars.close.tolist(),
         # Rising candles are hollow: the direction can be read without colour.
         "increasing": {"line": {"color": palette.up, "width": 1.2}, "fillcolor": palette.background},
         "decreasing": {"line": {"color": palette.down, "width": 1.2}, "fillcolor": palette.down},
@@ -100,7 +100,7 @@ def _volume(bars: Bars, palette: Palette) -> PlotData:
         "type": "bar",
         "name": "volume",
         "x": _milliseconds(bars),
-        "y": bars.volume,
+        "y": bars.volume.tolist(),
         "yaxis": "y2",
         "marker": {
             "color": np.where(rising, palette.up, palette.down).tolist(),
@@ -267,8 +267,9 @@ def _shown(bars: Bars, params: ChartParams) -> Bars:
     return bars.since(int(bars.start_s[-1]) - SPANS_S[params.interval_s])
 
 
-def _milliseconds(bars: Bars) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return (bars.start_s * 1_000).astype(np.float64)
+def _milliseconds(bars: Bars) -> list[int]:
+    milliseconds: list[int] = (bars.start_s * 1_000).tolist()
+    return milliseconds
 
 
 def _escaped(text: str) -> str:

@@ -1,7 +1,12 @@
-"""The page's own components: a strip of figures and a grid, drawn in place so that nothing flickers.
+"""The page's own components: a strip of figures, a grid, a chart; drawn in place, so that nothing flickers.
 
 The scripts beside this module patch the document instead of rebuilding it, keep the reader's sorting and
 scroll position, and write every text with `textContent`: data never becomes markup.
+
+The chart is Plotly's, but not `st.plotly_chart`: that one counts its figure as part of its identity
+(Streamlit 1.67, whatever its `key`), so that every update would put a new chart in the place of the old one,
+which flickers and forgets pan and zoom. Plotly's script comes from the `plotly` package and is sent once, by
+`load_plotly`.
 """
 
 from collections.abc import Callable
@@ -9,7 +14,9 @@ from pathlib import Path
 from typing import Final
 
 import streamlit as st
+from plotly.offline import get_plotlyjs
 
+from dashboard.chart import PlotData
 from dashboard.panels import Grid, Strip
 
 _HERE: Final = Path(__file__).parent
@@ -19,6 +26,18 @@ def _text(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
 
 
+def _plotly_module() -> str:
+    # The script puts itself at `window.Plotly`; a component is a module with a default export.
+    arrived = 'window.dispatchEvent(new Event("tapewatch-plotly"));'
+    return f"{get_plotlyjs()}\n{arrived}\nexport default function () {{}}\n"
+
+
+_PLOT_CONFIG: Final = {
+    "displayModeBar": False,
+    "scrollZoom": True,
+    "doubleClick": False,
+    "responsive": True,
+}
 _STYLE: Final = _text("base.css")
 _strip: Final = st.components.v2.component(
     "tapewatch_strip", css=_STYLE + _text("strip.css"), js=_text("strip.js")
@@ -26,6 +45,26 @@ _strip: Final = st.components.v2.component(
 _grid: Final = st.components.v2.component(
     "tapewatch_grid", css=_STYLE + _text("grid.css"), js=_text("grid.js")
 )
+
+
+_chart: Final = st.components.v2.component("tapewatch_chart", js=_text("chart.js"), isolate_styles=False)
+_plotly: Final = st.components.v2.component("tapewatch_plotly", js=_plotly_module(), isolate_styles=False)
+
+
+def load_plotly() -> None:
+    """Send Plotly's script (5 MB) to the browser; to be called outside the parts that update."""
+    _plotly(key="plotly", height=1)
+
+
+def draw_chart(figure: PlotData, *, key: str, label: str) -> None:
+    """Put a chart on the page; it is drawn once `load_plotly` has been called as well.
+
+    Args:
+        figure: what Plotly draws.
+        key: stable identity on the page.
+        label: what screen readers say.
+    """
+    _chart(key=key, data={"figure": figure, "config": _PLOT_CONFIG, "label": label})
 
 
 def draw_strip(strip: Strip, *, key: str, variant: str = "plain") -> None:

@@ -6,7 +6,7 @@ from typing import Final
 import streamlit as st
 
 from dashboard.chart import SPANS_S, ChartParams, price_chart
-from dashboard.components import draw_grid, draw_strip
+from dashboard.components import draw_chart, draw_grid, draw_strip, load_plotly
 from dashboard.feed import Feed
 from dashboard.health import masthead, notice_grid, worker_grid
 from dashboard.palette import ThemeName
@@ -26,12 +26,6 @@ from shared.events import Severity
 REFRESH_S: Final = 1.0
 _MARKET, _INTERVAL, _FOLLOWED, _ONLY = "market", "interval_s", "followed", "only_this_market"
 _INTERVAL_LABELS: Final = {1: "1 s", 5: "5 s", 60: "1 min"}
-_PLOT_CONFIG: Final = {
-    "displayModeBar": False,
-    "scrollZoom": True,
-    "doubleClick": "reset",
-    "responsive": True,
-}
 _CHART_AREA_PX: Final = 520
 _MARKETS_HEIGHT_PX: Final = 460
 _WORKERS_HEIGHT_PX: Final = 320
@@ -54,6 +48,7 @@ class LivePage:
     def draw(self) -> None:
         """Draw the page; from then on the browser asks for what is new every second."""
         _live(self)
+        load_plotly()
 
 
 @st.fragment(run_every=REFRESH_S)
@@ -101,7 +96,7 @@ def _market(view: View, symbol: str) -> None:
         interval_s=st.session_state[_INTERVAL], theme=_theme(), view_id=st.session_state.get(_FOLLOWED, 0)
     )
     figure = price_chart(market, params)
-    st.plotly_chart(figure, key="price_chart", width="stretch", theme=None, config=_PLOT_CONFIG)
+    draw_chart(figure, key="price_chart", label=f"price, volume and anomalies of {symbol}")
     draw_strip(latest_story(market, view), key="story", variant="story")
 
 
