@@ -136,7 +136,11 @@ class ApacheKafka:
             self._process = None
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except PrerequisiteError:
+            self.stop()
+            raise
         return self
 
     def __exit__(
@@ -204,29 +208,16 @@ def prepare(folder: Path, params: ApacheKafkaParams, *, port: int = 0) -> Layout
     for needed in (port, controller_port):
         if not is_free(needed):
             raise PortInUseError(needed, purpose="the local Apache Kafka", setting="the broker's port")
-    properties.write_text(
-        Template(_TEMPLATE.read_text(encoding="utf-8").split("\n\n", 1)[1]).substitute(
-            port=port, controller_port=controller_port, log_dir=folder / "data"
-        ),
-        encoding="utf-8",
-    )
-    run_class = (str(program), *_JVM_OPTIONS, "-cp", str(jars / "*"))
+    text = _TEMPLATE.read_text(encoding="utf-8")
+    values = {"port": port, "controller_port": controller_port, "log_dir": folder / "data"}
+    # Without its first paragraph, which is about the template.
+    properties.write_text(Template(text.partition("\n\n")[2]).substitute(values), encoding="utf-8")
     is_new = not (folder / "data" / "meta.properties").exists()
     if is_new:
-        _format(run_class, properties)
-    layout = Layout(
-        folder=folder,
-        port=port,
-        is_new=is_new,
-        command=(
-            *run_class[:-2],
-            f"-Dkafka.logs.dir={folder / 'log'}",
-            f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}",
-            *run_class[-2:],
-            "kafka.Kafka",
-            str(properties),
-        ),
-    )
+        _format(_java(program, jars), properties)
+    logging = (f"-Dkafka.logs.dir={folder / 'log'}", f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}")
+    command = (*_java(program, jars, *logging), "kafka.Kafka", str(properties))
+    layout = Layout(folder=folder, port=port, command=command, is_new=is_new)
     # The last start's log would be read as this one's.
     if layout.log.exists():
         layout.log.rename(layout.log.with_name("server.previous.log"))
@@ -243,13 +234,18 @@ def _ports(properties: Path, port: int) -> tuple[int, int]:
     if properties.exists():
         lines = properties.read_text(encoding="utf-8").splitlines()
         last = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-    free = free_ports(2)
+    free = [candidate for candidate in free_ports(3) if candidate != port]
     servers = last.get("controller.quorum.bootstrap.servers")
     controller_port = int(servers.rpartition(":")[2]) if servers else free[0]
     if not port:
         advertised = last.get("advertised.listeners")
         port = int(advertised.rpartition(":")[2]) if advertised else free[1]
     return port, controller_port
+
+
+def _java(program: Path, jars: Path, *options: str) -> tuple[str, ...]:
+    """Return the beginning of a command; the name of a class of the jars goes next."""
+    return (str(program), *_JVM_OPTIONS, *options, "-cp", str(jars / "*"))
 
 
 def _format(run_class: tuple[str, ...], properties: Path) -> None:
