@@ -79,7 +79,7 @@ class NotYet:
 
 
 class Outbox:
-    """Decisions and notifications in the table `deliveries`; safe for use by several threads.
+    """Decisions and notifications in the table `deliveries`; one thread may `take` while others do the rest.
 
     Args:
         database: the store, migrated.

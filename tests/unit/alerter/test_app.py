@@ -2,6 +2,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from sqlalchemy import text
@@ -106,6 +107,10 @@ def running(
         raise errors[0]
 
 
+def is_told(channel: RecordingChannel, anomaly_ids: Sequence[str]) -> bool:
+    return channel.ids() == list(anomaly_ids)
+
+
 def sink(broker: MemoryBroker, outbox: Outbox) -> AlerterSink:
     """Return a sink of which the sender never runs: all that a process did that died before it could send."""
     producer = broker.producer()
@@ -160,6 +165,17 @@ def test_the_order_within_a_market_is_kept(
     with running(broker, database, channels):
         wait_for(lambda: len(telegram.messages) == 6)
     assert telegram.anomaly_ids() == [f"a{number:02d}" for number in range(6)]
+
+
+def test_a_decision_wakes_the_sender(broker: MemoryBroker, database: Database) -> None:
+    channel = RecordingChannel("chat", CLOCK)
+    # Left alone, it would look again after an hour.
+    params = AlerterParams(sender=SenderParams(idle_poll_s=3_600))
+    with running(broker, database, [channel], params):
+        for number in range(1, 6):
+            publish(broker, [anomaly(f"a{number}", symbol=f"M{number}-USDT")])
+            told = [f"a{earlier}" for earlier in range(1, number + 1)]
+            wait_for(partial(is_told, channel, told))
 
 
 def test_a_crash_after_the_outbox_was_written_and_before_the_commit_loses_and_repeats_nothing(
