@@ -11,12 +11,19 @@ from detector.features import FeatureParams, Features, Tape
 
 PARAMS = FeatureParams(windows_s=(0.5, 3.0), max_trades=64)
 
-trade = st.tuples(
-    st.floats(1e-8, 1e8),
-    st.sampled_from([1e-6, 0.1, 1.0, 3.7, 1e12]),
-    st.booleans(),
-    st.sampled_from([0, 0, 1, 100_000, 400_000, 2_000_000]),
-)
+
+def trades_at(prices: st.SearchStrategy[float]) -> st.SearchStrategy[list[tuple[float, float, bool, int]]]:
+    trade = st.tuples(
+        prices,
+        st.sampled_from([1e-6, 0.1, 1.0, 3.7, 1e12]),
+        st.booleans(),
+        st.sampled_from([0, 0, 1, 100_000, 400_000, 2_000_000]),
+    )
+    return st.lists(trade, min_size=1, max_size=150)
+
+
+# Any price, and prices that repeat, so that highs and lows have equals.
+TRADES = st.one_of(trades_at(st.floats(1e-8, 1e8)), trades_at(st.sampled_from([1.0, 2.0, 3.0])))
 
 
 def tape_of(trades: list[tuple[float, float, bool, int]]) -> Tape:
@@ -34,7 +41,7 @@ def split(tape: Tape, cuts: list[int]) -> list[Tape]:
     return [tape.part(a, b) for a, b in pairwise(edges) if a < b]
 
 
-@given(st.lists(trade, min_size=1, max_size=150))
+@given(TRADES)
 def test_windows_agree_with_exact_sums_through_spikes(trades: list[tuple[float, float, bool, int]]) -> None:
     tape = tape_of(trades)
     features = Features(PARAMS)
@@ -64,7 +71,7 @@ def test_windows_agree_with_exact_sums_through_spikes(trades: list[tuple[float, 
             assert row[at[f"drawdown_age_{label}"]] == age_s
 
 
-@given(st.lists(trade, min_size=1, max_size=200), st.lists(st.integers(0, 200), max_size=6))
+@given(TRADES, st.lists(st.integers(0, 200), max_size=6))
 def test_splits_and_restarts_leave_no_trace(
     trades: list[tuple[float, float, bool, int]], cuts: list[int]
 ) -> None:

@@ -88,6 +88,14 @@ def test_a_new_regime_becomes_usual() -> None:
     assert (later <= 1e-3).mean() < 0.01
 
 
+def test_what_was_usual_long_ago_becomes_rare_again() -> None:
+    rng = np.random.default_rng(4)
+    calibrator = made(horizon_trades=10_000)
+    calibrator.calibrate(rng.lognormal(4, 1, 20_000))
+    calibrator.calibrate(rng.lognormal(0, 1, 200_000))
+    assert calibrator.calibrate(np.array([np.exp(6.0)])).rarities[0] < 1e-5
+
+
 def test_rarity_has_a_resolution() -> None:
     calibrator = Calibrator(CalibrationParams(), scale="unit")
     calibrator.calibrate(np.random.default_rng(1).beta(2, 50, 10_000))

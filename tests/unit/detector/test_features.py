@@ -121,3 +121,11 @@ def test_params_are_checked() -> None:
 def test_other_windows_have_other_names() -> None:
     assert "drawdown_0.5s" in feature_names((0.5,))
     assert len(set(FEATURES)) == len(FEATURES)
+
+
+def test_of_equal_extremes_the_latest_counts_also_after_the_window_has_moved() -> None:
+    rows = updated(
+        columns([1, 3, 3, 1, 2, 3, 1, 2], [0, 0.1, 0.2, 0.3, 0.55, 0.56, 0.57, 0.75]), windows_s=(0.5,)
+    )
+    assert rows["drawdown_age_0.5s"] == pytest.approx([0, 0, 0, 0.1, 0.35, 0, 0.01, 0.19])
+    assert rows["run_up_age_0.5s"] == pytest.approx([0, 0.1, 0.2, 0, 0.25, 0.26, 0, 0.18])
