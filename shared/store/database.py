@@ -7,6 +7,7 @@ between.
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,7 @@ _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 _LOCK_WAIT_S: Final = 30
 _CONNECT_TIMEOUT_S: Final = 5
+_SWITCH_RETRY_S: Final = 0.02
 # Any number will do, as long as nobody else on the server takes it: "tape" in ASCII.
 _MIGRATION_LOCK: Final = 0x74617065
 
@@ -212,12 +214,29 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None
     for pragma in (
         f"busy_timeout = {_LOCK_WAIT_S * 1_000}",
-        "journal_mode = WAL",
         # Offsets are committed after the store has answered, so its answer must survive a power cut.
         "synchronous = FULL",
         "foreign_keys = ON",
     ):
         connection.execute(f"PRAGMA {pragma}")
+    _write_ahead(connection)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging; the file remembers it.
+
+    While two processes switch a new file at once, SQLite refuses one of them without waiting, whatever the
+    busy timeout is: two waiting for each other would wait for ever.
+    """
+    for attempts_left in reversed(range(round(_LOCK_WAIT_S / _SWITCH_RETRY_S))):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if attempts_left == 0 or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(_SWITCH_RETRY_S)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:
