@@ -109,7 +109,11 @@ def run(
         health=health,
     )
     sink.start()
-    runner.run(stop)
+    try:
+        runner.run(stop)
+    finally:
+        # Whatever happened: a thread that goes on would keep the process alive.
+        sending.stop()
     # It may have failed after the last look, while everything was being stopped.
     sending.check()
 
