@@ -13,7 +13,7 @@ const draw = (chart) => {
   if (chart.revision !== layout.uirevision) chart.isHeld = false;
   chart.revision = layout.uirevision;
   if (chart.isHeld) for (const axis of AXES) layout[axis].range = [...chart.node.layout[axis].range];
-  globalThis.Plotly.react(chart.node, structuredClone(figure.data), layout, config);
+  chart.drawn = globalThis.Plotly.react(chart.node, structuredClone(figure.data), layout, config);
   if (!chart.isListening) listen(chart);
 };
 
@@ -32,12 +32,14 @@ const listen = (chart) => {
   window.addEventListener("pointercancel", chart.release);
 };
 
+const fit = (chart) => (chart.node.offsetWidth ? globalThis.Plotly.Plots.resize(chart.node) : undefined);
+
 const build = (parentElement) => {
   const node = document.createElement("div");
   node.className = "tapewatch-chart";
   node.setAttribute("role", "img");
   parentElement.append(node);
-  const chart = { node, data: null, revision: null, isHeld: false, isPressed: false, isListening: false };
+  const chart = { node, data: null, revision: null, isHeld: false, isPressed: false, isListening: false, drawn: Promise.resolve() };
   chart.release = () => {
     if (!chart.isPressed) return;
     chart.isPressed = false;
@@ -46,7 +48,7 @@ const build = (parentElement) => {
   };
   // The window's size is not all that changes a column's width.
   chart.observer = new ResizeObserver(() => {
-    if (chart.isListening && node.isConnected) globalThis.Plotly.Plots.resize(node);
+    if (chart.isListening) chart.drawn = chart.drawn.then(() => fit(chart));
   });
   chart.observer.observe(node);
   return chart;
@@ -56,8 +58,9 @@ const remove = (chart) => {
   chart.observer.disconnect();
   window.removeEventListener("pointerup", chart.release);
   window.removeEventListener("pointercancel", chart.release);
-  if (chart.isListening) globalThis.Plotly.purge(chart.node);
   chart.node.remove();
+  // Plotly goes on drawing for a while, and would miss what `purge` takes away.
+  if (chart.isListening) chart.drawn.finally(() => globalThis.Plotly.purge(chart.node));
 };
 
 export default function ({ parentElement, data }) {
