@@ -36,21 +36,22 @@ _SIMULATOR: Final = (
 
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 Seconds = Annotated[float, typer.Option("--for", min=0, help="stop after so many seconds; 0: at Ctrl-C")]
+Folder = Annotated[Path, typer.Option(help="for logs, database and broker")]
 
 
 @app.command()
-def demo(seconds: Seconds = 0) -> None:
-    """Run everything on a simulated market."""
-    _run("demo", seconds)
+def demo(seconds: Seconds = 0, data_dir: Folder = Path("data/demo")) -> None:
+    """Run everything on a simulated market; the folder is emptied first."""
+    _run("demo", seconds, data_dir.resolve())
 
 
 @app.command()
-def live(seconds: Seconds = 0) -> None:
-    """Run everything on the exchange of the settings."""
-    _run("live", seconds)
+def live(seconds: Seconds = 0, data_dir: Folder = Path("data/live")) -> None:
+    """Run everything on the exchange of the settings; the folder keeps what was recorded."""
+    _run("live", seconds, data_dir.resolve())
 
 
-def _run(mode: Literal["demo", "live"], seconds: float) -> None:
+def _run(mode: Literal["demo", "live"], seconds: float, data_dir: Path) -> None:
     settings = config.load_or_exit()
     logs.configure(worker="local", level="error")
     console = Console()
@@ -60,7 +61,7 @@ def _run(mode: Literal["demo", "live"], seconds: float) -> None:
     if mode == "live":
         _check_exchange(console)
     stack = Stack(
-        _stack_params(mode, settings),
+        _stack_params(mode, settings, data_dir),
         tell=lambda sentence: console.print(f"… {sentence}"),
         clock=SystemClock(),
     )
@@ -91,11 +92,11 @@ def _check_exchange(console: Console) -> None:
     console.print(checked.stdout.strip())
 
 
-def _stack_params(mode: Literal["demo", "live"], settings: config.Settings) -> StackParams:
+def _stack_params(mode: Literal["demo", "live"], settings: config.Settings, data_dir: Path) -> StackParams:
     is_set = settings.model_fields_set
     return StackParams(
         mode=mode,
-        data_dir=Path("data") / mode,
+        data_dir=data_dir,
         dashboard_port=settings.dashboard_port,
         external_servers=settings.kafka_bootstrap_servers if "kafka_bootstrap_servers" in is_set else "",
         topic_prefix=settings.kafka_topic_prefix,
