@@ -1,5 +1,7 @@
 """Kafka behind the interfaces of `broker.py`; the one file that imports confluent_kafka.
 
+It is longer than our usual because it is the one: consumer, producer, topics and errors of the library.
+
 Consumers read committed records only and commit by hand. Producers are idempotent with `acks=all`. Records go
 to partitions by murmur2 of the key, Java's default, so that writers in other languages agree with us.
 

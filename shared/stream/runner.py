@@ -150,7 +150,7 @@ class Runner:
             outputs = self._process(messages)
             now_s = self._clock.monotonic_s()
             self._timer.processed(records=len(messages), outputs=outputs, now_s=now_s)
-            histogram("tapewatch_batch_seconds").labels(worker="detector").observe(now_s - started_s)
+            histogram("tapewatch_batch_seconds").labels(worker=self._params.group).observe(now_s - started_s)
         if self._timer.is_pending() and self._timer.is_due(self._clock.monotonic_s()):
             self.commit()
         return len(messages)
@@ -271,7 +271,7 @@ class Runner:
         self._timer.committed()
         self.totals.commits += 1
         counter("tapewatch_commits_total").labels(outcome="committed").inc()
-        histogram("tapewatch_commit_seconds").labels(worker="detector").observe(
+        histogram("tapewatch_commit_seconds").labels(worker=self._params.group).observe(
             self._clock.monotonic_s() - started_s
         )
 
