@@ -14,7 +14,10 @@ import msgspec
 PositiveFloat = Annotated[float, msgspec.Meta(gt=0, lt=1e300)]
 Symbol = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Exchange = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
-TimeUs = Annotated[int, msgspec.Meta(ge=0)]
+# The databases' largest integer: what is beyond it could be published and then never be stored.
+_LARGEST = 2**63 - 1
+TimeUs = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)]
+TradeId = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -37,7 +40,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
 
     exchange: Exchange
     symbol: Symbol
-    trade_id: Annotated[int, msgspec.Meta(ge=0)]
+    trade_id: TradeId
     price: PositiveFloat
     quantity: PositiveFloat
     is_buyer_maker: bool
@@ -134,7 +137,7 @@ class Anomaly(Event, frozen=True, kw_only=True, gc=False):
     threshold: float
     threshold_on: str = "rarity"
     event_time_us: TimeUs
-    trade_id: int
+    trade_id: TradeId
     price: float
     window: Window
     features: dict[str, float]
@@ -151,7 +154,7 @@ class Quarantine(Event, frozen=True, kw_only=True, gc=False):
     fingerprint: str
     error: str
     event_time_us: TimeUs
-    trade_id: int
+    trade_id: TradeId
 
 
 class TapeGap(Event, frozen=True, kw_only=True, gc=False):
@@ -168,8 +171,8 @@ class TapeGap(Event, frozen=True, kw_only=True, gc=False):
 
     exchange: Exchange
     symbol: Symbol
-    first_missing_id: int
-    last_missing_id: int
+    first_missing_id: TradeId
+    last_missing_id: TradeId
     reason: str
     detected_time_us: TimeUs
 

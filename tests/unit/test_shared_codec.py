@@ -42,6 +42,7 @@ def test_unknown_fields_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        ("trade_id", 2**63),
         ("price", 0),
         ("price", -1.0),
         ("quantity", 0),
