@@ -7,6 +7,7 @@
     │   └── PortInUseError        another process listens on the port
     ├── InvalidRecordError        bytes that are no valid event          → dead letter
     ├── DeadLetterLimitError      too many invalid records at once       → crash
+    ├── DeadLetterNotFoundError   somebody asks for one that is not there
     ├── BrokerError
     │   ├── BrokerRetriableError  the broker will answer later           → retry
     │   ├── BrokerAbortableError  the transaction must be aborted        → retry from the last commit
@@ -90,6 +91,17 @@ class DeadLetterLimitError(TapewatchError):
         self.count = count
         self.limit = limit
         self.window_s = window_s
+
+
+class DeadLetterNotFoundError(TapewatchError):
+    """Somebody asks for a dead letter that is not there."""
+
+    def __init__(self, offset: int, *, first: int, end: int) -> None:
+        retained = f"retained are {first} to {end - 1}" if first < end else "the topic is empty"
+        super().__init__(f"no dead letter at offset {offset}: {retained}")
+        self.offset = offset
+        self.first = first
+        self.end = end
 
 
 class BrokerError(TapewatchError):

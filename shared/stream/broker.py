@@ -192,10 +192,24 @@ class Broker(Protocol):
         """
         ...
 
-    def read_all(self, partitions: Sequence[TopicPartition]) -> Iterator[Message]:
-        """Return every retained committed record of the partitions, up to what are their ends now.
+    def read_all(
+        self,
+        partitions: Sequence[TopicPartition],
+        *,
+        starts: Mapping[TopicPartition, int] | None = None,
+        give_up_after_s: float | None = None,
+    ) -> Iterator[Message]:
+        """Return every retained committed record of the partitions, up to what are their ends now or later.
 
         Records of one partition come in the order of their offsets.
+
+        Args:
+            partitions: what to read.
+            starts: first offsets to read, where it is not the first retained one.
+            give_up_after_s: how long the broker may be silent before its ends are reached; None for ever.
+
+        Raises:
+            BrokerRetriableError: it was silent for longer.
         """
         ...
 

@@ -187,22 +187,42 @@ class KafkaBroker:
         """Return a consumer that reads committed records only."""
         return KafkaConsumer(self._consumer_config(group, from_start), self._names)
 
-    def read_all(self, partitions: Sequence[TopicPartition]) -> Iterator[Message]:
-        """Return every retained committed record of the partitions, up to what are their ends now."""
+    def read_all(
+        self,
+        partitions: Sequence[TopicPartition],
+        *,
+        starts: Mapping[TopicPartition, int] | None = None,
+        give_up_after_s: float | None = None,
+    ) -> Iterator[Message]:
+        """Return every retained committed record of the partitions, up to what are their ends now or later.
+
+        Raises:
+            BrokerRetriableError: the broker was silent for longer than `give_up_after_s`.
+        """
         config = {**self._consumer_config(None, from_start=True), "enable.partition.eof": True}
         client = ck.Consumer(config)
-        unfinished = len(partitions)
+        clock = SystemClock()
+        # A set: a partition that is written to meanwhile reaches its end more than once.
+        unfinished = set(partitions)
         try:
-            client.assign(self._names.their_partitions(dict.fromkeys(partitions, ck.OFFSET_BEGINNING)))
+            offsets = {p: (starts or {}).get(p, ck.OFFSET_BEGINNING) for p in partitions}
+            client.assign(self._names.their_partitions(offsets))
+            heard_s = clock.monotonic_s()
             while unfinished:
                 for message in _take(client, 500, REQUEST_TIMEOUT_S):
                     error = message.error()
                     if error is None:
                         yield cast("Message", message)
                     elif error.code() == _PARTITION_EOF:
-                        unfinished -= 1
-                    elif not isinstance(translate("read", error), BrokerRetriableError):
-                        raise translate("read", error)
+                        partition = TopicPartition(self._names.ours(message.topic()), message.partition())
+                        unfinished.discard(partition)
+                    elif isinstance(fault := translate("read", error), BrokerRetriableError):
+                        continue
+                    else:
+                        raise fault
+                    heard_s = clock.monotonic_s()
+                if give_up_after_s is not None and clock.monotonic_s() > heard_s + give_up_after_s:
+                    raise BrokerRetriableError("read", detail=f"no answer for {give_up_after_s:g} s")
         finally:
             client.close()
 

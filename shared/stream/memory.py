@@ -83,10 +83,17 @@ class MemoryBroker:
         """Return a producer; with an id, its elder of the same id is fenced."""
         return MemoryProducer(self, transactional_id=transactional_id)
 
-    def read_all(self, partitions: Sequence[TopicPartition]) -> Iterator[Message]:
-        """Return every record of the partitions."""
+    def read_all(
+        self,
+        partitions: Sequence[TopicPartition],
+        *,
+        starts: Mapping[TopicPartition, int] | None = None,
+        give_up_after_s: float | None = None,  # noqa: ARG002 - memory is never silent
+    ) -> Iterator[Message]:
+        """Return every record of the partitions, or those from `starts` on."""
+        first = starts or {}
         with self.lock:
-            return iter([message for partition in partitions for message in self.logs[partition]])
+            return iter([message for p in partitions for message in self.logs[p][first.get(p, 0) :]])
 
     def partitions_of(self, topic: str) -> list[TopicPartition]:
         """Return the partitions of a topic."""

@@ -124,6 +124,35 @@ def test_a_second_producer_of_one_transactional_id_fences_the_first(broker: Brok
     assert values == []
 
 
+def test_reading_everything_may_begin_at_an_offset(broker: Broker) -> None:
+    publish(broker, [str(number).encode() for number in range(5)])
+    [(partition, _)] = [
+        (partition, end)
+        for partition in starts(broker, topics.TRADES)
+        if (end := broker.consumer(group=None).bounds(partition)[1])
+    ]
+    everywhere = list(starts(broker, topics.TRADES))
+    found = broker.read_all(everywhere, starts={partition: 3}, give_up_after_s=30)
+    assert [(message.offset(), message.value()) for message in found] == [(3, b"3"), (4, b"4")]
+
+
+def test_a_partition_that_grows_while_everything_is_read_hides_no_other(broker: Broker) -> None:
+    growing, whole = TopicPartition(topics.TRADES, 0), TopicPartition(topics.TRADES, 1)
+    producer = broker.producer()
+    for number in range(3_000):
+        producer.produce(topics.TRADES, str(number).encode(), key=b"", partition=whole.partition)
+    producer.produce(topics.TRADES, b"first", key=b"", partition=growing.partition)
+    assert producer.flush(30) == 0
+    read_of_whole = 0
+    for message in broker.read_all([growing, whole]):
+        if message.partition() == whole.partition:
+            read_of_whole += 1
+        elif read_of_whole < 3_000:
+            producer.produce(topics.TRADES, b"another", key=b"", partition=growing.partition)
+            assert producer.flush(30) == 0
+    assert read_of_whole == 3_000
+
+
 def test_reading_a_partition_ends_at_its_end(broker: Broker) -> None:
     publish(broker, [b"1", b"2", b"3"])
     found = [m.value() for m in broker.read_all(list(starts(broker, topics.TRADES)))]
