@@ -1,4 +1,7 @@
-"""`python -m recorder`: store and record what is on the topics; replay a recording; export the store."""
+"""`python -m recorder`: store and record what is on the topics; replay a recording; export the store.
+
+And two ways to look at the topics: is the tape whole (`audit`), and what was set aside (`dead-letters`)?
+"""
 
 import os
 import signal
@@ -7,22 +10,32 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as ProgressBar
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import config
+from recorder import audit_view, dead_letters, dead_letters_view
+from recorder.audit_topics import AuditParams, audit_topics
 from recorder.export import ExportParams, export
 from recorder.parquet import ParquetParams, ParquetRecording
 from recorder.replay import Progress, ReplayParams, replay
 from recorder.sink import GROUP, TOPICS, RecorderSink
+from recorder.times import parse_time, shown_time
 from shared import logs, metrics, recordings
-from shared.clock import MICROSECONDS_PER_SECOND, SystemClock
+from shared.clock import SystemClock
+from shared.codec import encode
 from shared.errors import TapewatchError
 from shared.status import StatusReporter
 from shared.store.database import Database
@@ -32,12 +45,19 @@ from shared.stream.sink import SinkParams, SinkRunner
 
 WORKER = "recorder"
 
+# A tape that is not whole is an answer; that there is none is another thing.
+NOT_WHOLE, NOT_AUDITED = 1, 2
+# Tables need room; a pipe has no width of its own.
+PIPE_COLUMNS = 180
+
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
+dead_letters_app = typer.Typer(help="Look at records that were set aside as invalid, and publish them again.")
+app.add_typer(dead_letters_app, name="dead-letters")
 
 
 @app.callback(invoke_without_command=True)
 def main(context: typer.Context) -> None:
-    """Store and record what is on the topics; replay a recording; export the store."""
+    """Store and record what is on the topics; replay recordings; export, audit, look at dead letters."""
     if context.invoked_subcommand is None:
         run()
 
@@ -139,9 +159,103 @@ def export_command(
     )
 
 
+@app.command("audit")
+def audit_command(
+    since: Annotated[
+        str | None, typer.Option("--from", help="written since: 2024-08-09T12:00 (UTC), or 15m, 2h, 1d ago")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="written before; as --from")] = None,
+    market: Annotated[list[str] | None, typer.Option(help="only this one, BASE-QUOTE; repeatable")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+) -> None:
+    """Prove from the topic that the tape is whole. Exit status 0: it is; 1: it is not; 2: no answer.
+
+    Trades that are missing make it not whole even if they were announced on tape-gaps; which were, is shown.
+    Nothing is said of what lies before the first or after the last trade of the range.
+    """
+    now_us = SystemClock().now_us()
+    params = AuditParams(
+        from_us=_time(since, "--from", now_us),
+        to_us=_time(until, "--to", now_us),
+        markets=frozenset(market or ()),
+    )
+    settings = _settings_or_exit(NOT_AUDITED)
+    with _faults_in_words(status=NOT_AUDITED), _measuring("audited") as measure:
+        broker = KafkaBroker(config.kafka_params(settings))
+        report = audit_topics(broker, params, on_progress=lambda p: measure(p.done, p.total))
+    if as_json:
+        sys.stdout.write(f"{encode(report).decode()}\n")
+    else:
+        audit_view.show(report, _console())
+    if not report.markets or report.markets_absent:
+        raise typer.Exit(NOT_AUDITED)
+    raise typer.Exit(0 if report.is_whole else NOT_WHOLE)
+
+
+@dead_letters_app.command("list")
+def list_command(
+    source: Annotated[str | None, typer.Option(help="only those from this topic or stream")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="only so many, the newest")] = 50,
+) -> None:
+    """List dead letters: offset, time, source, reason, first bytes."""
+    settings = config.load_or_exit()
+    with _faults_in_words():
+        broker = KafkaBroker(config.kafka_params(settings))
+        dead_letters_view.show_list(dead_letters.newest(broker, source=source, limit=limit), _console())
+
+
+@dead_letters_app.command("show")
+def show_command(offset: Annotated[int, typer.Argument(min=0, help="as `list` shows it")]) -> None:
+    """Show everything about one dead letter; the payload in hexadecimal where it is no text."""
+    settings = config.load_or_exit()
+    with _faults_in_words():
+        broker = KafkaBroker(config.kafka_params(settings))
+        dead_letters_view.show_letter(dead_letters.find(broker, offset), _console())
+
+
+@dead_letters_app.command("replay")
+def replay_letters_command(
+    offsets: Annotated[list[int] | None, typer.Argument(min=0, help="as `list` shows them")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="all from --source")] = False,
+    source: Annotated[str | None, typer.Option(help="topic, with --all")] = None,
+    force: Annotated[bool, typer.Option(help="also what is still invalid")] = False,
+) -> None:
+    """Publish dead letters to the topics they came from, as they were. Exit status 1: some were refused."""
+    if bool(offsets) == everything or everything != (source is not None):
+        raise typer.BadParameter("give offsets, or --all with --source")
+    settings = config.load_or_exit()
+    with _faults_in_words():
+        broker = KafkaBroker(config.kafka_params(settings))
+        if source is None:
+            letters = [dead_letters.find(broker, offset) for offset in dict.fromkeys(offsets or ())]
+            outcomes = dead_letters.replay(broker, letters, force=force)
+        else:
+            outcomes = dead_letters.replay(broker, dead_letters.of_source(broker, source), force=force)
+    dead_letters_view.show_outcomes(outcomes, _console())
+    if any(outcome.refusal for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _settings_or_exit(status: int) -> config.Settings:
+    try:
+        return config.load_or_exit()
+    except SystemExit as error:
+        raise typer.Exit(status) from error
+
+
+def _time(text: str | None, option: str, now_us: int) -> int | None:
+    try:
+        return None if text is None else parse_time(text, now_us=now_us)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def _console() -> Console:
+    return Console() if sys.stdout.isatty() else Console(width=PIPE_COLUMNS)
+
+
 def _shown(progress: Progress) -> str:
-    at = datetime.fromtimestamp(progress.event_time_us / MICROSECONDS_PER_SECOND, UTC)
-    return f"{progress.trades:,} trades, at {at:%Y-%m-%d %H:%M:%S}"
+    return f"{progress.trades:,} trades, at {shown_time(progress.event_time_us)}"
 
 
 @contextmanager
@@ -154,6 +268,15 @@ def _counting(verb: str) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
+def _measuring(verb: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on the terminal's standard error that is told how much of how much is done."""
+    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with ProgressBar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(verb, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
 def _stopped_by_signals() -> Iterator[threading.Event]:
     """Yield an event that SIGINT and SIGTERM set."""
     stop = threading.Event()
@@ -163,13 +286,13 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _faults_in_words() -> Iterator[None]:
-    """Turn errors that are raised on purpose into a sentence and exit status 1."""
+def _faults_in_words(*, status: int = 1) -> Iterator[None]:
+    """Turn errors that are raised on purpose into a sentence and an exit status."""
     try:
         yield
     except TapewatchError as error:
         sys.stderr.write(f"{error}\n")
-        raise typer.Exit(1) from error
+        raise typer.Exit(status) from error
 
 
 if __name__ == "__main__":
