@@ -26,7 +26,10 @@ def show(report: TapeReport, console: Console) -> None:
     for symbol in report.markets_absent:
         _line(console, f"{symbol}: no trade in what was read")
     if report.invalid_records:
-        _line(console, f"{report.invalid_records:,} records are no trades; see `recorder dead-letters list`")
+        _line(
+            console,
+            f"{_counted(report.invalid_records, 'record')} cannot be read as trades; see `dead-letters list`",
+        )
     _line(console, verdict(report))
 
 
@@ -35,7 +38,7 @@ def verdict(report: TapeReport) -> str:
     trades = sum(market.trades for market in report.markets)
     if not trades:
         return f"Nothing to audit: {report.records:,} records were read, none of them a trade asked for."
-    seen = f"{trades:,} trades in {len(report.markets)} market(s)"
+    seen = f"{_counted(trades, 'trade')} in {_counted(len(report.markets), 'market')}"
     if report.is_whole:
         return f"The tape is whole: {seen}, each once, in order of id, none missing in between."
     missing = sum(market.missing_announced + market.missing_unannounced for market in report.markets)
@@ -48,14 +51,18 @@ def findings(market: MarketReport) -> Iterator[str]:
     for part in islice(market.missing, _TOLD_RANGES):
         ids = str(part.first_id) if part.trades == 1 else f"{part.first_id} to {part.last_id}"
         why = f"announced: {part.reason}" if part.is_announced else "not announced"
-        yield f"missing {ids} ({part.trades:,} trades), {why}"
+        yield f"missing {ids} ({_counted(part.trades, 'trade')}), {why}"
     if len(market.missing) > _TOLD_RANGES:
-        yield f"missing {len(market.missing) - _TOLD_RANGES:,} further ranges; --json has them all"
+        more = _counted(len(market.missing) - _TOLD_RANGES, "further range")
+        yield f"missing {more}; --json names them all"
     if market.duplicates:
-        yield f"{market.duplicates:,} records repeat an id: {_ids(market.duplicate_ids, market.duplicates)}"
+        verb = "repeats" if market.duplicates == 1 else "repeat"
+        ids = _ids(market.duplicate_ids, market.duplicates)
+        yield f"{_counted(market.duplicates, 'record')} {verb} an id: {ids}"
     if market.out_of_order:
         ids = _ids(market.out_of_order_ids, market.out_of_order)
-        yield f"{market.out_of_order:,} trades come behind a higher id: {ids}"
+        verb = "comes" if market.out_of_order == 1 else "come"
+        yield f"{_counted(market.out_of_order, 'trade')} {verb} behind a higher id: {ids}"
     for anew in market.counted_anew:
         at = shown_time(anew.event_time_us)
         yield f"ids count anew at {at}: {anew.next_id} after {anew.last_id}; nothing is proved across that"
@@ -95,9 +102,13 @@ def _skew(market: MarketReport) -> str:
     return f"{median:,.1f}, {p99:,.1f} ({low:,.1f} to {high:,.1f})"
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def _ids(named: list[int], count: int) -> str:
     return ", ".join(map(str, named)) + (", ..." if count > len(named) else "")
 
 
 def _line(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
