@@ -1,10 +1,12 @@
-"""An audit's report as people read it: a table, a sentence per finding, and a verdict."""
+"""An audit's report as people read it: two tables, a sentence per finding, and a verdict."""
 
 from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from recorder.audit import MarketReport
@@ -19,7 +21,8 @@ _TOLD_RANGES: Final = 20
 def show(report: TapeReport, console: Console) -> None:
     """Print a report."""
     if report.markets:
-        console.print(_table(report))
+        console.print(_ids_table(report.markets))
+        console.print(_times_table(report.markets))
     for market in report.markets:
         for finding in findings(market):
             _line(console, f"{market.exchange} {market.symbol}: {finding}")
@@ -71,17 +74,13 @@ def findings(market: MarketReport) -> Iterator[str]:
         yield f"lies in several partitions ({numbers}), so its order is not defined"
 
 
-def _table(report: TapeReport) -> Table:
-    table = Table(title="The tape, per market")
-    table.add_column("market")
-    table.add_column("whole")
+def _ids_table(markets: list[MarketReport]) -> Table:
+    table = _table("whole")
     for name in ("first id", "last id", "trades", "missing", "announced", "twice", "late"):
         table.add_column(name, justify="right")
-    table.add_column("longest silence")
-    table.add_column("skew ms: median, p99 (min to max)")
-    for market in report.markets:
+    for market in markets:
         table.add_row(
-            f"{market.exchange} {market.symbol}",
+            escape(f"{market.exchange} {market.symbol}"),
             "[green]yes[/]" if market.is_whole else "[bold red]NO[/]",
             str(market.first_id),
             str(market.last_id),
@@ -90,16 +89,30 @@ def _table(report: TapeReport) -> Table:
             f"{market.missing_announced:,}",
             f"{market.duplicates:,}",
             f"{market.out_of_order:,}",
-            f"{market.silence_us / MICROSECONDS_PER_SECOND:,.1f} s from {shown_time(market.silence_from_us)}",
-            _skew(market),
         )
     return table
 
 
-def _skew(market: MarketReport) -> str:
-    skew = market.skew
-    median, p99, low, high = (us / 1_000 for us in (skew.median_us, skew.p99_us, skew.min_us, skew.max_us))
-    return f"{median:,.1f}, {p99:,.1f} ({low:,.1f} to {high:,.1f})"
+def _times_table(markets: list[MarketReport]) -> Table:
+    table = _table("longest silence")
+    for name in ("skew in ms: median", "p99", "min", "max"):
+        table.add_column(name, justify="right")
+    for market in markets:
+        silence_s = market.silence_us / MICROSECONDS_PER_SECOND
+        skew = market.skew
+        table.add_row(
+            escape(f"{market.exchange} {market.symbol}"),
+            f"{silence_s:,.1f} s from {shown_time(market.silence_from_us)}",
+            *(f"{us / 1_000:,.1f}" for us in (skew.median_us, skew.p99_us, skew.min_us, skew.max_us)),
+        )
+    return table
+
+
+def _table(second: str) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("market", no_wrap=True)
+    table.add_column(second, no_wrap=True)
+    return table
 
 
 def _counted(count: int, noun: str) -> str:

@@ -136,23 +136,6 @@ def test_reading_everything_may_begin_at_an_offset(broker: Broker) -> None:
     assert [(message.offset(), message.value()) for message in found] == [(3, b"3"), (4, b"4")]
 
 
-def test_a_partition_that_grows_while_everything_is_read_hides_no_other(broker: Broker) -> None:
-    growing, whole = TopicPartition(topics.TRADES, 0), TopicPartition(topics.TRADES, 1)
-    producer = broker.producer()
-    for number in range(3_000):
-        producer.produce(topics.TRADES, str(number).encode(), key=b"", partition=whole.partition)
-    producer.produce(topics.TRADES, b"first", key=b"", partition=growing.partition)
-    assert producer.flush(30) == 0
-    read_of_whole = 0
-    for message in broker.read_all([growing, whole]):
-        if message.partition() == whole.partition:
-            read_of_whole += 1
-        elif read_of_whole < 3_000:
-            producer.produce(topics.TRADES, b"another", key=b"", partition=growing.partition)
-            assert producer.flush(30) == 0
-    assert read_of_whole == 3_000
-
-
 def test_reading_a_partition_ends_at_its_end(broker: Broker) -> None:
     publish(broker, [b"1", b"2", b"3"])
     found = [m.value() for m in broker.read_all(list(starts(broker, topics.TRADES)))]

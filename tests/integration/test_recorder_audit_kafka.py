@@ -198,7 +198,9 @@ def test_dead_letters_are_listed_shown_and_replayed(recorder: Recorder, broker: 
     assert "1 of 1 dead letters" in recorder("dead-letters", "list", "--source", "binance:websocket").stdout
     shown = recorder("dead-letters", "show", "4")
     assert missed.decode() in shown.stdout
+    # The end of a transaction, and an offset beyond the end.
     assert recorder("dead-letters", "show", "1").returncode == 1
+    assert "no dead letter at offset 99" in recorder("dead-letters", "show", "99").stderr
 
     replayed = recorder("dead-letters", "replay", "0", "2", "4")
     assert replayed.returncode == 1
