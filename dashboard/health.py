@@ -24,6 +24,7 @@ _SKEW_WARN_S: Final = 5.0
 
 _RATE_FIGURES: Final = ("trades_per_s", "records_per_s")
 _TOTAL_FIGURES: Final = ("trades_total", "records_total")
+_DEAD_FIGURES: Final = ("dead_letters_total", "invalid_total")
 
 WORKER_COLUMNS: Final = (
     Column(label="Worker", kind="text", align="left"),
@@ -254,7 +255,7 @@ def _worker_row(worker: WorkerView, *, now_us: int) -> Row:
             _number(_lag(figures), formats.count(_lag(figures))),
             _number(p99_ms, formats.compact(p99_ms)),
             _loss(_total(worker, "gaps_total")),
-            _loss(_total(worker, "dead_letters_total")),
+            _loss(_total(worker, *_DEAD_FIGURES)),
         ),
     )
 
@@ -267,12 +268,15 @@ def _loss(value: float | None) -> Cell:
     return Cell(text=formats.count(value), order=value, tone="warn" if value else "muted")
 
 
-def _total(worker: WorkerView, name: str) -> float | None:
+def _total(worker: WorkerView, *names: str) -> float | None:
     status = worker.latest
-    if name in status.figures:
-        return status.figures[name]
-    per_market = [figures[name] for figures in status.markets.values() if name in figures]
-    return sum(per_market) if per_market else None
+    for name in names:
+        if name in status.figures:
+            return status.figures[name]
+        per_market = [figures[name] for figures in status.markets.values() if name in figures]
+        if per_market:
+            return sum(per_market)
+    return None
 
 
 def _lag(figures: Mapping[str, float]) -> float | None:

@@ -125,6 +125,12 @@ def test_a_worker_shows_its_figures() -> None:
     assert row == ["detector", "running", "1.0 s", "200", "42", "18.4", dash, "3"]
 
 
+def test_frames_that_the_producer_could_not_read_count_as_dead() -> None:
+    status = make_status("producer", time_us=NOW_US, invalid_total=2)
+    [row] = row_texts(health.worker_grid(view_of(status), now_us=NOW_US))
+    assert row[7] == "2"
+
+
 def test_a_worker_that_fell_silent_looks_stale() -> None:
     status = make_status("detector", time_us=NOW_US - 34 * US, trades_total=10)
     [row] = health.worker_grid(view_of(status), now_us=NOW_US).rows

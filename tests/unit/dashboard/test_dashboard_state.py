@@ -83,6 +83,14 @@ def test_events_of_an_episode_are_one_episode() -> None:
         assert episode.first is opened
         assert episode.latest is closed
         assert episode.worst is opened
+        # The closing event sums up; what was strange stands in the one before.
+        assert episode.why is opened
+
+
+def test_an_episode_of_which_only_the_end_is_known_is_told_by_its_end() -> None:
+    closed = make_anomaly("BTC-USDT", event_us=BEGIN_US, price=10.0, phase=EpisodePhase.CLOSED)
+    [episode] = state_after(closed).view().episodes
+    assert episode.why is closed
 
 
 def test_an_anomaly_seen_twice_changes_nothing() -> None:
