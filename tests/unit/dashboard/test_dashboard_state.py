@@ -147,6 +147,18 @@ def test_a_view_does_not_change_afterwards() -> None:
     assert not before.alerts
 
 
+def test_of_many_episodes_the_latest_are_kept() -> None:
+    found = [
+        make_anomaly(symbol, event_us=BEGIN_US + at * US, price=1.0, trade_id=at)
+        for symbol in ("A-USDT", "B-USDT")
+        for at in range(10)
+    ]
+    view = state_after(make_trade("B-USDT", 1.0, event_us=BEGIN_US), *found).view()
+    assert len(view.episodes) == LIMITS.episodes
+    kept = [episode.first.trade_id for episode in view.markets["B-USDT"].episodes]
+    assert kept == [9, 8, 7, 6]
+
+
 symbols = st.sampled_from(["A-USDT", "B-USDT", "C-USDT", "D-USDT", "<b>E</b>"])
 times = st.integers(0, 4_000).map(lambda tenths: BEGIN_US + tenths * US // 10)
 numbers = st.integers(0, 30)
