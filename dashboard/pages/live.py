@@ -8,7 +8,8 @@ import streamlit as st
 from dashboard.chart import SPANS_S, ChartParams, price_chart
 from dashboard.components import draw_chart, draw_grid, draw_strip, load_plotly
 from dashboard.feed import Feed
-from dashboard.health import masthead, notice_grid, worker_grid
+from dashboard.health import masthead, worker_grid
+from dashboard.notices import notice_grid
 from dashboard.palette import ThemeName
 from dashboard.state import View
 from dashboard.views import (
