@@ -191,7 +191,8 @@ class KafkaBroker:
         """Return every retained committed record of the partitions, up to what are their ends now."""
         config = {**self._consumer_config(None, from_start=True), "enable.partition.eof": True}
         client = ck.Consumer(config)
-        unfinished = len(partitions)
+        # A partition that is being written to reaches its end more than once.
+        unfinished = {(self._names.on_broker(p.topic), p.partition) for p in partitions}
         try:
             client.assign(self._names.their_partitions(dict.fromkeys(partitions, ck.OFFSET_BEGINNING)))
             while unfinished:
@@ -200,7 +201,7 @@ class KafkaBroker:
                     if error is None:
                         yield cast("Message", message)
                     elif error.code() == _PARTITION_EOF:
-                        unfinished -= 1
+                        unfinished.discard((message.topic(), message.partition()))
                     elif not isinstance(translate("read", error), BrokerRetriableError):
                         raise translate("read", error)
         finally:
