@@ -1,7 +1,6 @@
 """What the page says about the pipeline: is the feed fresh, do the workers live, what was lost."""
 
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
 from typing import Final
 
 from dashboard import formats
@@ -10,7 +9,7 @@ from dashboard.panels import Cell, Column, Figure, Grid, Row, Strip, Tone
 from dashboard.state import Pace, View, WorkerView
 from dashboard.views import RATE_WINDOW_S, recent_episodes
 from shared.clock import MICROSECONDS_PER_SECOND
-from shared.events import Alert, AlertState, Quarantine, Severity, TapeGap
+from shared.events import Severity
 
 # Workers speak every two seconds.
 WORKER_STALE_AFTER_S: Final = 10.0
@@ -24,6 +23,7 @@ _SKEW_WARN_S: Final = 5.0
 
 _RATE_FIGURES: Final = ("trades_per_s", "records_per_s")
 _TOTAL_FIGURES: Final = ("trades_total", "records_total")
+_DEAD_FIGURES: Final = ("dead_letters_total", "invalid_total")
 
 WORKER_COLUMNS: Final = (
     Column(label="Worker", kind="text", align="left"),
@@ -44,25 +44,11 @@ _CONNECTION_WORDS: Final[Mapping[ConnectionState, tuple[str, Tone, str]]] = {
     ConnectionState.CONNECTING: ("Connecting", "accent", "Connecting to Kafka."),
     ConnectionState.CATCHING_UP: ("Catching up", "accent", ""),
 }
-NOTICE_COLUMNS: Final = (
-    Column(label="Time, UTC", kind="text", align="left"),
-    Column(label="Notice", kind="pill", align="left"),
-    Column(label="Market", kind="text", align="left"),
-    Column(label="Detail", kind="text", align="left"),
-)
-_NOTICES: Final = 100
 _STATE_TONES: Final[Mapping[str, Tone]] = {
     "running": "good",
     "starting": "accent",
     "degraded": "warn",
     "stopping": "muted",
-}
-_ALERT_TONES: Final[Mapping[AlertState, Tone]] = {
-    AlertState.FIRING: "bad",
-    AlertState.ACKNOWLEDGED: "accent",
-    AlertState.ESCALATED: "bad",
-    AlertState.RESOLVED: "good",
-    AlertState.SILENCED: "muted",
 }
 
 
@@ -163,23 +149,6 @@ def worker_grid(view: View, *, now_us: int) -> Grid:
     )
 
 
-def notice_grid(view: View) -> Grid:
-    """Return what became of alerts, what was lost and what was quarantined, latest first."""
-    told = [
-        *((alert.time_us, _alert_row(alert)) for alert in view.alerts),
-        *((gap.detected_time_us, _gap_row(gap)) for gap in view.gaps),
-        *((found.event_time_us, _quarantine_row(found)) for found in view.quarantines),
-    ]
-    told.sort(key=itemgetter(0), reverse=True)
-    return Grid(
-        caption="Notices",
-        note="alerts, gaps in the tape, quarantined detectors",
-        columns=NOTICE_COLUMNS,
-        rows=tuple(row for _, row in told[:_NOTICES]),
-        empty="No alert, gap or quarantine so far.",
-    )
-
-
 def rate_per_s(worker: WorkerView) -> float | None:
     """Return a worker's trades per second: as it says, or from how its total has grown."""
     figures = worker.latest.figures
@@ -193,42 +162,6 @@ def rate_per_s(worker: WorkerView) -> float | None:
                 grown = figures[name] - before.figures[name]
                 return max(0.0, grown) * MICROSECONDS_PER_SECOND / elapsed_us
     return None
-
-
-def _alert_row(alert: Alert) -> Row:
-    return _notice_row(
-        f"alert/{alert.alert_id}/{alert.anomaly_id}/{alert.state.value}/{alert.time_us}",
-        time_us=alert.time_us,
-        notice=Cell(text=f"alert {alert.state.value}", tone=_ALERT_TONES[alert.state]),
-        market=alert.symbol,
-        detail=f"{formats.words(alert.kind)}: {', '.join(alert.channels) or alert.detail}",
-    )
-
-
-def _gap_row(gap: TapeGap) -> Row:
-    missing = max(0, gap.last_missing_id - gap.first_missing_id + 1)
-    return _notice_row(
-        f"gap/{gap.exchange}/{gap.symbol}/{gap.first_missing_id}/{gap.detected_time_us}",
-        time_us=gap.detected_time_us,
-        notice=Cell(text="tape gap", tone="warn"),
-        market=gap.symbol,
-        detail=f"{formats.count(missing)} trades missing: {gap.reason}",
-    )
-
-
-def _quarantine_row(found: Quarantine) -> Row:
-    return _notice_row(
-        f"quarantine/{found.symbol}/{found.detector}/{found.trade_id}",
-        time_us=found.event_time_us,
-        notice=Cell(text="quarantine", tone="bad"),
-        market=found.symbol,
-        detail=f"{formats.words(found.detector)}: {found.error}",
-    )
-
-
-def _notice_row(row_id: str, *, time_us: int, notice: Cell, market: str, detail: str) -> Row:
-    stamp = Cell(text=formats.utc_time(time_us), order=time_us, title=formats.utc_stamp(time_us))
-    return Row(row_id=row_id, cells=(stamp, notice, Cell(text=market), Cell(text=detail, title=detail)))
 
 
 def _worker_row(worker: WorkerView, *, now_us: int) -> Row:
@@ -254,7 +187,7 @@ def _worker_row(worker: WorkerView, *, now_us: int) -> Row:
             _number(_lag(figures), formats.count(_lag(figures))),
             _number(p99_ms, formats.compact(p99_ms)),
             _loss(_total(worker, "gaps_total")),
-            _loss(_total(worker, "dead_letters_total")),
+            _loss(_total(worker, *_DEAD_FIGURES)),
         ),
     )
 
@@ -267,12 +200,15 @@ def _loss(value: float | None) -> Cell:
     return Cell(text=formats.count(value), order=value, tone="warn" if value else "muted")
 
 
-def _total(worker: WorkerView, name: str) -> float | None:
+def _total(worker: WorkerView, *names: str) -> float | None:
     status = worker.latest
-    if name in status.figures:
-        return status.figures[name]
-    per_market = [figures[name] for figures in status.markets.values() if name in figures]
-    return sum(per_market) if per_market else None
+    for name in names:
+        if name in status.figures:
+            return status.figures[name]
+        per_market = [figures[name] for figures in status.markets.values() if name in figures]
+        if per_market:
+            return sum(per_market)
+    return None
 
 
 def _lag(figures: Mapping[str, float]) -> float | None:

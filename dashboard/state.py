@@ -7,7 +7,7 @@ measured by our clock.
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, TypeVar
 
@@ -15,7 +15,7 @@ import msgspec
 
 from dashboard.bars import BarHistory, Bars, Budget
 from shared.clock import MICROSECONDS_PER_SECOND
-from shared.events import Alert, Anomaly, DeadLetter, Quarantine, TapeGap, Trade, WorkerStatus
+from shared.events import Alert, Anomaly, DeadLetter, EpisodePhase, Quarantine, TapeGap, Trade, WorkerStatus
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -60,12 +60,14 @@ class EpisodeView:
         first: the event that opened it, or the earliest one seen.
         latest: the event with the latest word.
         worst: the most severe event.
+        why: the latest event before the one that closed it: its reason tells what is strange.
         alert: the latest change of its alert, if there is one.
     """
 
     first: Anomaly
     latest: Anomaly
     worst: Anomaly
+    why: Anomaly
     alert: Alert | None = None
 
 
@@ -375,14 +377,19 @@ class _PaceMeter:
 
 def _grown(known: EpisodeView | None, anomaly: Anomaly) -> EpisodeView:
     if known is None:
-        return EpisodeView(first=anomaly, latest=anomaly, worst=anomaly)
+        return EpisodeView(first=anomaly, latest=anomaly, worst=anomaly, why=anomaly)
     is_worse = (anomaly.severity.rank, anomaly.score) > (known.worst.severity.rank, known.worst.score)
     return EpisodeView(
         first=min(known.first, anomaly, key=_event_time_us),
         # Of events at one time the one that came later has the latest word.
         latest=max(anomaly, known.latest, key=_event_time_us),
         worst=anomaly if is_worse else known.worst,
+        why=max(anomaly, known.why, key=_telling),
     )
+
+
+def _telling(anomaly: Anomaly) -> tuple[bool, int]:
+    return anomaly.episode.phase is not EpisodePhase.CLOSED, anomaly.event_time_us
 
 
 def _event_time_us(anomaly: Anomaly) -> int:
@@ -398,7 +405,7 @@ def _with_alert(episode: EpisodeView, alerts: Mapping[str, Alert]) -> EpisodeVie
     if not found:
         return episode
     latest = max(found, key=lambda alert: alert.time_us)
-    return EpisodeView(first=episode.first, latest=episode.latest, worst=episode.worst, alert=latest)
+    return replace(episode, alert=latest)
 
 
 def _remember(memory: OrderedDict[K, V], key: K, value: V, *, limit: int) -> None:

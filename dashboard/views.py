@@ -47,26 +47,35 @@ def choose_market(view: View, wanted: str | None) -> str | None:
     return max(view.markets.values(), key=lambda market: float(market.bars.notional.sum())).symbol
 
 
-def market_grid(view: View, *, chosen: str | None) -> Grid:
-    """Return all markets, the one with the largest turnover first.
+def market_grid(view: View, *, chosen: str | None, is_stale: bool = False) -> Grid:
+    """Return all markets, in the order of the alphabet: by any figure, rows would hop about every second.
 
     Args:
         view: the snapshot.
         chosen: the market that the chart shows.
+        is_stale: whether all of the snapshot is old.
     """
-    markets = sorted(view.markets.values(), key=lambda market: -float(market.bars.notional.sum()))
     return Grid(
         caption="Markets",
         note=f"last {formats.duration(view.history_s)} of event time",
         columns=MARKET_COLUMNS,
-        rows=tuple(_market_row(market, view, is_chosen=market.symbol == chosen) for market in markets),
+        rows=tuple(
+            _market_row(market, view, is_chosen=symbol == chosen, is_stale=is_stale)
+            for symbol, market in view.markets.items()
+        ),
         empty="No market has traded yet.",
         is_choice=True,
     )
 
 
-def quote(market: MarketView, view: View) -> Strip:
-    """Return the line above the chart."""
+def quote(market: MarketView, view: View, *, is_stale: bool = False) -> Strip:
+    """Return the line above the chart.
+
+    Args:
+        market: the market.
+        view: the snapshot.
+        is_stale: whether all of the snapshot is old.
+    """
     bars = market.bars
     change_pct = _change_pct(bars)
     silence_s = _silence_s(market, view)
@@ -96,7 +105,7 @@ def quote(market: MarketView, view: View) -> Strip:
         ),
         pill=f"silent {formats.duration(silence_s)}" if is_silent else market.exchange,
         pill_tone="warn" if is_silent else "muted",
-        stale=is_silent,
+        stale=is_silent or is_stale,
     )
 
 
@@ -118,7 +127,7 @@ def latest_story(market: MarketView, view: View) -> Strip:
             Figure(label="", value=formats.utc_time(episode.latest.event_time_us)),
             Figure(label="", value=formats.words(episode.latest.kind)),
         ),
-        note=episode.latest.reason,
+        note=episode.why.reason,
     )
 
 
@@ -137,7 +146,7 @@ def anomaly_table(episodes: Sequence[EpisodeView], *, market: str | None = None)
             "severity": [[e.worst.severity.value] for e in shown],
             "market": [e.latest.symbol for e in shown],
             "kind": [formats.words(e.latest.kind) for e in shown],
-            "reason": [e.latest.reason for e in shown],
+            "reason": [e.why.reason for e in shown],
             "rarity": pd.Series([_one_in(e.latest.episode.peak_rarity) for e in shown], dtype="float64"),
             "lasted": [_lasted(e) for e in shown],
             "alert": [alert_text(e.alert) for e in shown],
@@ -162,12 +171,12 @@ def anomaly_summary(episodes: Sequence[EpisodeView]) -> Strip:
 
 
 def alert_text(alert: Alert | None) -> str:
-    """Return what became of an episode's alert: `telegram, slack`, `silenced: cooldown 300 s`."""
+    """Return what became of an episode's alert: where it was sent (`telegram, slack`), or its state."""
     if alert is None:
         return formats.MISSING
     if alert.state is AlertState.FIRING and alert.channels:
         return ", ".join(alert.channels)
-    return f"{alert.state.value}: {alert.detail}" if alert.detail else alert.state.value
+    return alert.state.value
 
 
 def recent_episodes(view: View) -> tuple[EpisodeView, ...]:
@@ -175,7 +184,7 @@ def recent_episodes(view: View) -> tuple[EpisodeView, ...]:
     return _recent(view.episodes, view)
 
 
-def _market_row(market: MarketView, view: View, *, is_chosen: bool) -> Row:
+def _market_row(market: MarketView, view: View, *, is_chosen: bool, is_stale: bool) -> Row:
     bars = market.bars
     change_pct = _change_pct(bars)
     turnover = float(bars.notional.sum())
@@ -186,7 +195,7 @@ def _market_row(market: MarketView, view: View, *, is_chosen: bool) -> Row:
     return Row(
         row_id=market.symbol,
         selected=is_chosen,
-        stale=silence_s > SILENT_AFTER_S,
+        stale=is_stale or silence_s > SILENT_AFTER_S,
         cells=(
             Cell(
                 text=market.symbol, title=f"{market.exchange}; last trade {formats.duration(silence_s)} ago"

@@ -8,7 +8,8 @@ import streamlit as st
 from dashboard.chart import SPANS_S, ChartParams, price_chart
 from dashboard.components import draw_chart, draw_grid, draw_strip, load_plotly
 from dashboard.feed import Feed
-from dashboard.health import masthead, notice_grid, worker_grid
+from dashboard.health import masthead, worker_grid
+from dashboard.notices import notice_grid
 from dashboard.palette import ThemeName
 from dashboard.state import View
 from dashboard.views import (
@@ -56,7 +57,8 @@ def _live(page: LivePage) -> None:
     now_us = page.clock.now_us()
     feed = page.feed.view()
     view = feed.data
-    draw_strip(masthead(feed, now_us=now_us), key="masthead", variant="masthead")
+    head = masthead(feed, now_us=now_us)
+    draw_strip(head, key="masthead", variant="masthead")
     chosen = choose_market(view, st.session_state.get(_MARKET))
     left, right = st.columns([2.1, 1], gap="small")
     with left:
@@ -64,10 +66,10 @@ def _live(page: LivePage) -> None:
             _placeholder()
         else:
             st.session_state[_MARKET] = chosen
-            _market(view, chosen)
+            _market(view, chosen, is_stale=head.stale)
         _anomalies(view, chosen)
     with right:
-        markets = market_grid(view, chosen=chosen)
+        markets = market_grid(view, chosen=chosen, is_stale=head.stale)
         draw_grid(markets, key="markets", max_height_px=_MARKETS_HEIGHT_PX, on_choice=_choose)
         draw_grid(worker_grid(view, now_us=now_us), key="workers", max_height_px=_WORKERS_HEIGHT_PX)
         draw_grid(notice_grid(view), key="notices", max_height_px=_NOTICES_HEIGHT_PX)
@@ -78,10 +80,10 @@ def _placeholder() -> None:
         st.caption("The chart appears with the first trade.")
 
 
-def _market(view: View, symbol: str) -> None:
+def _market(view: View, symbol: str, *, is_stale: bool) -> None:
     market = view.markets[symbol]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="chart_head"):
-        draw_strip(quote(market, view), key="quote", variant="quote")
+        draw_strip(quote(market, view, is_stale=is_stale), key="quote", variant="quote")
         st.segmented_control(
             "length of a bar",
             list(SPANS_S),

@@ -202,7 +202,7 @@ class KafkaBroker:
         config = {**self._consumer_config(None, from_start=True), "enable.partition.eof": True}
         client = ck.Consumer(config)
         clock = SystemClock()
-        # A set: a partition that is written to meanwhile reaches its end more than once.
+        # A partition that is being written to reaches its end more than once.
         unfinished = set(partitions)
         try:
             offsets = {p: (starts or {}).get(p, ck.OFFSET_BEGINNING) for p in partitions}

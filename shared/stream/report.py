@@ -14,13 +14,16 @@ def report_runner(status: StatusReporter, runner: Runner) -> None:
     for partition, records in lag.items():
         gauge("tapewatch_lag_records").labels(topic=topics.TRADES, partition=partition).set(records)
     totals = runner.totals
+    latency_ms = runner.latency_p99_ms()
     status.report(
         figures={
+            **({} if latency_ms is None else {"latency_p99_ms": latency_ms}),
             "trades_total": totals.trades,
             "events_total": totals.events,
             "commits_total": totals.commits,
             "aborts_total": totals.aborts,
             "snapshots_total": totals.snapshots,
+            "dead_letters_total": totals.dead_letters,
             "partitions": len(lag),
             "lag_records": sum(lag.values()),
         }

@@ -10,6 +10,7 @@ be aborted, the runner forgets its state and restores it from the last commit, e
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -37,6 +38,7 @@ from shared.stream.snapshots import RESUME_KEY, Snapshot, encode_marker, encode_
 from shared.stream.step import OutputEvent, Step
 
 _FLUSH_S = 30.0
+_DELAYS_KEPT = 1_000
 _log = structlog.get_logger()
 
 
@@ -77,6 +79,7 @@ class Totals:
     aborts: int = 0
     snapshots: int = 0
     restored: int = 0
+    dead_letters: int = 0
 
 
 class Runner:
@@ -100,6 +103,7 @@ class Runner:
         self._symbols: dict[int, set[str]] = {}
         self._is_open = False
         self._is_started = False
+        self._delays_ms: deque[float] = deque(maxlen=_DELAYS_KEPT)
         self.totals = Totals()
 
     def run(self, stop: threading.Event, *, after_turn: Callable[[], None] = lambda: None) -> None:
@@ -176,6 +180,11 @@ class Runner:
             for number, state in self._partitions.items()
         }
 
+    def latency_p99_ms(self) -> float | None:
+        """Return the 99th percentile of the time from receipt to judgement, over the latest batches."""
+        delays = sorted(self._delays_ms)
+        return delays[int(0.99 * (len(delays) - 1))] if delays else None
+
     # Processing
 
     def _process(self, messages: Sequence[Message]) -> int:
@@ -201,7 +210,10 @@ class Runner:
             state.advanced(messages[indices[-1]].offset() + 1, touched)
         if silent:
             self._step.on_batch(silent)
-        events = self._step.on_batch(audible) if audible else []
+        events: list[OutputEvent] = []
+        if audible:
+            events = self._step.on_batch(audible)
+            self._delays_ms.append((self._clock.now_us() - audible[-1].received_time_us) / 1_000)
         for event in events:
             self._publish(event)
         self._count(len(messages), len(events))
@@ -222,6 +234,7 @@ class Runner:
             if message.offset() >= self._partitions[message.partition()].committed:
                 letter = dead_letter(message, error, source=topics.TRADES, time_us=self._clock.now_us())
                 self._producer.produce(topics.DEAD_LETTERS, encode(letter), key=topics.TRADES.encode())
+                self.totals.dead_letters += 1
                 self._limit.note(self._clock.monotonic_s())
             return None
 

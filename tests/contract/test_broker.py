@@ -1,5 +1,6 @@
 """The promises of `shared.stream.broker`, kept by the in-memory broker and by a real one."""
 
+import threading
 import uuid
 from collections.abc import Callable
 
@@ -140,6 +141,30 @@ def test_reading_a_partition_ends_at_its_end(broker: Broker) -> None:
     publish(broker, [b"1", b"2", b"3"])
     found = [m.value() for m in broker.read_all(list(starts(broker, topics.TRADES)))]
     assert found == [b"1", b"2", b"3"]
+
+
+def test_reading_all_ends_while_somebody_writes(broker: Broker) -> None:
+    partitions = list(starts(broker, topics.TRADES))
+    producer = broker.producer()
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            producer.produce(topics.TRADES, b"x", key=str(number % 7).encode())
+            producer.flush(30)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(5):
+            before = sum(1 for _ in broker.read_all(partitions))
+            assert sum(1 for _ in broker.read_all(partitions)) >= before
+    finally:
+        stop.set()
+        writer.join()
+    producer.close()
 
 
 def test_a_new_consumer_goes_on_where_the_group_committed(broker: Broker) -> None:

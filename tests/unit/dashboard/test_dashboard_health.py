@@ -6,7 +6,7 @@ from dashboard.feed import Connection, ConnectionState, FeedView
 from dashboard.panels import Grid, Strip
 from dashboard.state import Limits, State, View
 from shared.clock import MICROSECONDS_PER_SECOND as US
-from shared.events import Alert, AlertState, Quarantine, Severity, TapeGap
+from shared.events import Quarantine, TapeGap
 from tests.data.dashboard_scene import make_status, make_trade
 
 NOW_US = 1_760_000_000 * US
@@ -125,6 +125,12 @@ def test_a_worker_shows_its_figures() -> None:
     assert row == ["detector", "running", "1.0 s", "200", "42", "18.4", dash, "3"]
 
 
+def test_frames_that_the_producer_could_not_read_count_as_dead() -> None:
+    status = make_status("producer", time_us=NOW_US, invalid_total=2)
+    [row] = row_texts(health.worker_grid(view_of(status), now_us=NOW_US))
+    assert row[7] == "2"
+
+
 def test_a_worker_that_fell_silent_looks_stale() -> None:
     status = make_status("detector", time_us=NOW_US - 34 * US, trades_total=10)
     [row] = health.worker_grid(view_of(status), now_us=NOW_US).rows
@@ -140,10 +146,8 @@ def test_a_worker_that_stopped_in_order_is_no_alarm() -> None:
 
 
 def test_a_worker_whose_clock_is_ahead_has_no_negative_age() -> None:
-    [row] = row_texts(
-        health.worker_grid(view_of(make_status("detector", time_us=NOW_US + 9 * US)), now_us=NOW_US)
-    )
-    assert row[2] == "0.0 s"
+    [row] = health.worker_grid(view_of(make_status("detector", time_us=NOW_US + 9 * US)), now_us=NOW_US).rows
+    assert (row.cells[2].text, row.cells[2].order) == ("0.0 s", 0.0)
 
 
 def test_a_replaced_worker_is_forgotten_and_a_dead_one_is_not() -> None:
@@ -163,18 +167,7 @@ def test_gaps_told_per_market_are_added_up() -> None:
     assert row[6] == "3"
 
 
-def test_notices_tell_alerts_gaps_and_quarantines_latest_first() -> None:
-    sent = Alert(
-        alert_id="a",
-        anomaly_id="x",
-        symbol="BTC-USDT",
-        kind="flash_crash",
-        severity=Severity.HIGH,
-        state=AlertState.FIRING,
-        channels=["slack"],
-        detail="delivered",
-        time_us=NOW_US,
-    )
+def test_what_was_lost_is_counted_at_the_top() -> None:
     gap = TapeGap(
         exchange="binance",
         symbol="SOL-USDT",
@@ -183,21 +176,11 @@ def test_notices_tell_alerts_gaps_and_quarantines_latest_first() -> None:
         reason="HTTP 418",
         detected_time_us=NOW_US - US,
     )
+    assert figures(health.masthead(feed_view(gap), now_us=NOW_US))["missing trades"] == "1,200"
+
+
+def test_a_quarantined_detector_is_told_beside_the_workers() -> None:
     stopped = Quarantine(
-        symbol="ETH-USDT",
-        detector="zscore",
-        fingerprint="f",
-        error="ZeroDivisionError",
-        event_time_us=NOW_US - 2 * US,
-        trade_id=1,
+        symbol="ETH-USDT", detector="z", fingerprint="f", error="e", event_time_us=NOW_US, trade_id=1
     )
-    grid = health.notice_grid(view_of(stopped, gap, sent))
-    assert [row[1:] for row in row_texts(grid)] == [
-        ["alert firing", "BTC-USDT", "flash crash: slack"],
-        ["tape gap", "SOL-USDT", "1,200 trades missing: HTTP 418"],
-        ["quarantine", "ETH-USDT", "zscore: ZeroDivisionError"],
-    ]
-    assert len({row.row_id for row in grid.rows}) == 3
-    shown = figures(health.masthead(feed_view(gap), now_us=NOW_US))
-    assert shown["missing trades"] == "1,200"
     assert health.worker_grid(view_of(stopped), now_us=NOW_US).note == "1 detector quarantined"

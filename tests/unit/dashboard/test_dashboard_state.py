@@ -83,6 +83,14 @@ def test_events_of_an_episode_are_one_episode() -> None:
         assert episode.first is opened
         assert episode.latest is closed
         assert episode.worst is opened
+        # The closing event sums up; what was strange stands in the one before.
+        assert episode.why is opened
+
+
+def test_an_episode_of_which_only_the_end_is_known_is_told_by_its_end() -> None:
+    closed = make_anomaly("BTC-USDT", event_us=BEGIN_US, price=10.0, phase=EpisodePhase.CLOSED)
+    [episode] = state_after(closed).view().episodes
+    assert episode.why is closed
 
 
 def test_an_anomaly_seen_twice_changes_nothing() -> None:
@@ -137,6 +145,18 @@ def test_a_view_does_not_change_afterwards() -> None:
     assert before.markets["BTC-USDT"].bars.close.tolist() == [10.0]
     assert before.trades == 1
     assert not before.alerts
+
+
+def test_of_many_episodes_the_latest_are_kept() -> None:
+    found = [
+        make_anomaly(symbol, event_us=BEGIN_US + at * US, price=1.0, trade_id=at)
+        for symbol in ("A-USDT", "B-USDT")
+        for at in range(10)
+    ]
+    view = state_after(make_trade("B-USDT", 1.0, event_us=BEGIN_US), *found).view()
+    assert len(view.episodes) == LIMITS.episodes
+    kept = [episode.first.trade_id for episode in view.markets["B-USDT"].episodes]
+    assert kept == [9, 8, 7, 6]
 
 
 symbols = st.sampled_from(["A-USDT", "B-USDT", "C-USDT", "D-USDT", "<b>E</b>"])

@@ -36,12 +36,19 @@ def cell_texts(view: View, *, chosen: str | None = None) -> list[list[str]]:
     return [[cell.text for cell in row.cells] for row in views.market_grid(view, chosen=chosen).rows]
 
 
-def test_markets_stand_in_order_of_turnover() -> None:
+def test_markets_stand_still_in_the_order_of_the_alphabet() -> None:
     view = view_of(*trades("XRP-USDT", [0.5, 0.6]), *trades("BTC-USDT", [67_000.0, 66_330.0]))
     rows = cell_texts(view, chosen="XRP-USDT")
     assert [row[0] for row in rows] == ["BTC-USDT", "XRP-USDT"]
     assert rows[0][1:3] == ["66,330.00", "\N{MINUS SIGN}1.00 %"]
     assert rows[1][1:4] == ["0.60000", "+20.00 %", "1.10"]
+
+
+def test_everything_looks_stale_when_the_snapshot_is() -> None:
+    view = view_of(*trades("BTC-USDT", [67_000.0]))
+    assert views.market_grid(view, chosen=None, is_stale=True).rows[0].stale
+    assert views.quote(view.markets["BTC-USDT"], view, is_stale=True).stale
+    assert not views.quote(view.markets["BTC-USDT"], view).stale
 
 
 def test_the_chosen_market_is_marked_and_survives() -> None:
