@@ -100,7 +100,10 @@ class Runner:
         self._limit = DeadLetterLimit(params.dead_letters)
         self._partitions: dict[int, PartitionState] = {}
         self._symbols: dict[int, set[str]] = {}
+        # Partitions that came, went or were set back during the latest read.
         self._moved: set[int] = set()
+        # The group has dropped us, and `consume` has not said so yet.
+        self._is_dropped = False
         self._is_open = False
         self._is_started = False
         self.totals = Totals()
@@ -166,10 +169,7 @@ class Runner:
             # Reading resumes by itself where it stopped; nothing in hand is affected.
             _log.warning("broker_unavailable", detail=error.detail)
             return []
-        # Without this test of the usual case, every batch would be copied.
-        if self._moved or not self._partitions.keys() >= {message.partition() for message in messages}:
-            return self._still_valid(messages)
-        return messages
+        return self._still_valid(messages) if self._moved or self._is_dropped else messages
 
     def _still_valid(self, messages: Sequence[Message]) -> list[Message]:
         """Return the records that a rebalance in the middle of reading them has not made invalid.
@@ -180,6 +180,10 @@ class Runner:
         dropped = {m.partition() for m in messages if m.partition() in self._moved} & self._partitions.keys()
         for number in dropped:
             self._consumer.seek(TopicPartition(topics.TRADES, number), self._partitions[number].position)
+        unknown = {message.partition() for message in messages} - self._partitions.keys() - self._moved
+        if unknown and self._consumer.is_member():
+            # Nobody would ever judge them: better to begin anew than to stand still.
+            raise BrokerFatalError("consume", detail=f"partitions {sorted(unknown)} were never assigned")
         valid = self._partitions.keys() - self._moved
         return [message for message in messages if message.partition() in valid]
 
@@ -329,6 +333,7 @@ class Runner:
 
     def _assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         self._moved |= {partition.partition for partition in partitions}
+        self._is_dropped = False
         with _fatal("assign"):
             committed = self._consumer.committed(partitions)
             kept = self._read_snapshots([p.partition for p in partitions if p in committed])
@@ -424,8 +429,9 @@ class Runner:
     def _rewind(self) -> None:
         held = [TopicPartition(topics.TRADES, number) for number in self._partitions]
         self._forget(held)
-        if not self._consumer.is_member():
+        if held and not self._consumer.is_member():
             # They are somebody else's already; the next turn joins again and is told what is ours.
+            self._is_dropped = True
             return
         for partition, offset in self._assigned(held).items():
             self._consumer.seek(partition, offset)

@@ -29,7 +29,7 @@ def main(
     seed: Annotated[
         int | None, typer.Option(min=0, help="of market, faults and schedule; any if none")
     ] = None,
-    rate: Annotated[float, typer.Option(min=1, help="trades per second, all markets together")] = 2_400.0,
+    rate: Annotated[float, typer.Option(min=1, help="trades per second; bursts come on top")] = 1_600.0,
     folder: Annotated[
         Path | None, typer.Option(help="for logs and data, kept; none: a temporary one")
     ] = None,

@@ -59,7 +59,7 @@ class StageParams:
     folder: Path
     seed: int
     feed_s: float
-    trades_per_s: float = 2_400.0
+    trades_per_s: float = 1_600.0
     partitions: int = 6
     session_timeout_s: float = 6.0
 
