@@ -20,7 +20,10 @@ def test_nothing_is_lost_doubled_or_different_whatever_breaks(
 ) -> None:
     params = StageParams(folder=tmp_path, seed=7, feed_s=FEED_S)
     schedule = make_schedule(ScheduleParams(seed=7, length_s=FEED_S - 10, longest_gap_s=12))
-    report = run(params, schedule, lambda line: sys.stdout.write(line + "\n"))
+    lines: list[str] = []
+    report = run(params, schedule, lines.append)
+    # Shown when the test fails.
+    sys.stdout.write("\n".join([*map(str, schedule), *lines, *report.lines()]))
     assert report.verdict.faults == []
     assert {"SIGKILL broker", "SIGKILL worker", "SIGSTOP worker", "SIGTERM worker"} <= report.done.keys()
     assert len(report.verdict.anomalies) > 100, "there is too little to agree on"

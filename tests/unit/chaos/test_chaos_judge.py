@@ -25,8 +25,10 @@ def broker_with(trades: list[Trade], anomalies: list[Anomaly]) -> MemoryBroker:
     broker = MemoryBroker(partitions=2)
     broker.ensure_topics()
     producer = broker.producer()
-    for event in (*trades, *anomalies):
-        producer.produce(topics.topic_of(type(event)), encode(event), key=event.symbol.encode())
+    for trade in trades:
+        producer.produce(topics.TRADES, encode(trade), key=trade.symbol.encode())
+    for anomaly in anomalies:
+        producer.produce(topics.ANOMALIES, encode(anomaly), key=anomaly.symbol.encode())
     return broker
 
 
