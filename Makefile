@@ -43,6 +43,11 @@ check: $(STAMP) ## format, lint, types and the fast tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not integration"
 
+.PHONY: chaos
+MINUTES ?= 30
+chaos: $(STAMP) ## break the pipeline on a real Kafka for MINUTES (30); SEED=N repeats a run
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
 .PHONY: bench
 bench: $(STAMP) ## measure the pipeline
 	$(BIN)/python -m benchmarks pipeline

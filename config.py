@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     kafka_trades_retention_hours: int = _setting(
         24, unit="h", about="how long trades are kept", ge=1, le=8_760
     )
+    kafka_session_timeout_s: float = _setting(
+        15.0, unit="s", about="silence after which a worker is taken for dead", ge=1, le=45
+    )
     processing_guarantee: Literal["exactly_once", "at_least_once"] = _setting(
         "exactly_once", unit="mode", about="how the detector commits"
     )
@@ -360,6 +363,7 @@ def kafka_params(settings: Settings, *, bootstrap_servers: str | None = None) ->
         replication_factor=settings.kafka_replication_factor,
         compression=settings.kafka_compression,
         trades_retention_ms=settings.kafka_trades_retention_hours * HOUR_MS,
+        session_timeout_s=settings.kafka_session_timeout_s,
     )
 
 

@@ -48,12 +48,21 @@ class Supervisor:
         log_dir: every worker appends to `NAME.log` in it.
         environ: the environment of all workers.
         clock: the time.
+        crashes_allowed: of one worker within two minutes.
     """
 
-    def __init__(self, *, log_dir: Path, environ: Mapping[str, str], clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        log_dir: Path,
+        environ: Mapping[str, str],
+        clock: Clock,
+        crashes_allowed: int = _CRASHES_ALLOWED,
+    ) -> None:
         self._log_dir = log_dir
         self._environ = dict(environ)
         self._clock = clock
+        self._crashes_allowed = crashes_allowed
         self._running: list[_Running] = []
         self.restarts = 0
 
@@ -107,7 +116,10 @@ class Supervisor:
         crashes.append(now_s)
         while crashes[0] < now_s - _WITHIN_S:
             crashes.popleft()
-        if len(crashes) >= _CRASHES_ALLOWED:
+        if len(crashes) == 1:
+            # It ran well for a while: this is a new trouble, not the old one again.
+            running.backoff.reset()
+        if len(crashes) >= self._crashes_allowed:
             log_path = self.log_path(running.worker)
             raise PrerequisiteError(
                 f"{running.worker.name} ended {len(crashes)} times within {_WITHIN_S:g} s. "

@@ -76,6 +76,13 @@ class Consumer(Protocol):
         """
         ...
 
+    def is_member(self) -> bool:
+        """Return whether this consumer belongs to its group, as far as it knows.
+
+        False before it has joined, and from when the group has dropped it until `consume` has called `lost`.
+        """
+        ...
+
     def topic_of(self, message: Message) -> str:
         """Return the topic of a record, without the deployment's prefix."""
         ...
@@ -97,7 +104,12 @@ class Consumer(Protocol):
         ...
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit the next offsets to read, and wait for the answer."""
+        """Commit the next offsets to read, and wait for the answer.
+
+        Raises:
+            BrokerAbortableError: the group has dropped this consumer; `consume` joins it again.
+            BrokerRetriableError: the broker is unreachable for now.
+        """
         ...
 
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
@@ -159,7 +171,12 @@ class Producer(Protocol):
         ...
 
     def commit(self, offsets: Mapping[TopicPartition, int], consumer: Consumer) -> None:
-        """Commit what was produced since `begin`, together with the consumer's next offsets to read."""
+        """Commit what was produced since `begin`, together with the consumer's next offsets to read.
+
+        Raises:
+            BrokerAbortableError: abort; among others, when the group has dropped the consumer.
+            BrokerFatalError: fenced by a younger producer of the same id.
+        """
         ...
 
     def abort(self) -> None:

@@ -7,10 +7,14 @@ to partitions by murmur2 of the key, Java's default, so that writers in other la
 
 Time-outs, each derived from the one before it, so that a slow step is noticed by the outer layer last:
 
-    DELIVERY_TIMEOUT_S        a record is acknowledged, or reported as failed
+    DELIVERY_TIMEOUT_S        a record of a transaction is acknowledged, or reported as failed; outside of
+                              transactions there is no such limit, see `KafkaBroker.producer`
     TRANSACTION_TIMEOUT_S     1.5 times that: the broker aborts a transaction that its owner forgot
-    SESSION_TIMEOUT_S         a member that sends no heartbeat has left; at most the above, so that the
-                              transaction of a dead member does not outlive its membership for long
+    session_timeout_s         a setting (15 s): a member that sends no heartbeat has left. At most the above,
+                              so that a dead member's transaction does not outlive its membership for long;
+                              and at least three heartbeats, which go out every third of it, 3 s at most
+    COMMITTED_TIMEOUT_S       one transaction and one request: whoever takes over a partition waits until its
+                              last owner's transaction is decided
     MAX_POLL_INTERVAL_S       ten transactions: a member that polls no more has left
 """
 
@@ -38,9 +42,10 @@ from shared.stream.broker import Consumer, Message, Producer, RebalanceListener,
 
 DELIVERY_TIMEOUT_S: Final = 30.0
 TRANSACTION_TIMEOUT_S: Final = 1.5 * DELIVERY_TIMEOUT_S
-SESSION_TIMEOUT_S: Final = min(15.0, TRANSACTION_TIMEOUT_S)
 MAX_POLL_INTERVAL_S: Final = 10 * TRANSACTION_TIMEOUT_S
 REQUEST_TIMEOUT_S: Final = 15.0
+COMMITTED_TIMEOUT_S: Final = TRANSACTION_TIMEOUT_S + REQUEST_TIMEOUT_S
+_LONGEST_HEARTBEAT_S: Final = 3.0
 _QUEUE_FULL_POLL_S: Final = 0.05
 
 _log = structlog.get_logger()
@@ -57,6 +62,7 @@ class KafkaParams:
         replication_factor: of every topic.
         compression: `lz4` or `zstd`.
         trades_retention_ms: how long trades are kept.
+        session_timeout_s: silence after which a member of a group is taken for dead.
     """
 
     bootstrap_servers: str
@@ -65,6 +71,7 @@ class KafkaParams:
     replication_factor: int = 1
     compression: Literal["lz4", "zstd"] = "lz4"
     trades_retention_ms: int = topic_specs.DAY_MS
+    session_timeout_s: float = 15.0
 
 
 def translate(operation: str, error: ck.KafkaError) -> BrokerError:
@@ -72,7 +79,7 @@ def translate(operation: str, error: ck.KafkaError) -> BrokerError:
     detail = f"{error.name()}: {error.str()}"
     if error.fatal() or error.code() in _FATAL_CODES:
         return BrokerFatalError(operation, detail=detail)
-    if error.txn_requires_abort():
+    if error.txn_requires_abort() or error.code() in _EVICTED_CODES:
         return BrokerAbortableError(operation, detail=detail)
     if error.retriable() or error.code() in _RETRIABLE_CODES:
         return BrokerRetriableError(operation, detail=detail)
@@ -103,6 +110,27 @@ _RETRIABLE_CODES: Final = frozenset(
         _code("NOT_LEADER_FOR_PARTITION"),
         _code("LEADER_NOT_AVAILABLE"),
         _code("UNKNOWN_TOPIC_OR_PART"),
+        _code("COORDINATOR_LOAD_IN_PROGRESS"),
+        _code("_WAIT_COORD"),
+        _code("_WAIT_CACHE"),
+        _code("NETWORK_EXCEPTION"),
+        _code("KAFKA_STORAGE_ERROR"),
+        _code("UNSTABLE_OFFSET_COMMIT"),
+        _code("FENCED_LEADER_EPOCH"),
+        _code("UNKNOWN_LEADER_EPOCH"),
+        _code("OFFSET_NOT_AVAILABLE"),
+        _code("NOT_ENOUGH_REPLICAS"),
+        _code("NOT_ENOUGH_REPLICAS_AFTER_APPEND"),
+    }
+)
+# The group goes on without us: what is in hand is not ours to commit. We join again by reading on.
+_EVICTED_CODES: Final = frozenset(
+    {
+        _code("ILLEGAL_GENERATION"),
+        _code("UNKNOWN_MEMBER_ID"),
+        _code("FENCED_MEMBER_EPOCH"),
+        _code("STALE_MEMBER_EPOCH"),
+        _code("_ASSIGNMENT_LOST"),
     }
 )
 
@@ -241,10 +269,14 @@ class KafkaBroker:
             "partitioner": "murmur2_random",
             "queue.buffering.max.messages": 100_000,
             "message.max.bytes": 1_000_000,
-            "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1_000),
             "delivery.report.only.error": True,
         }
-        if transactional_id is not None:
+        if transactional_id is None:
+            # A record that is given up while its successors are sent leaves a hole that nobody can mend. So
+            # none is given up: writers wait for as long as it takes.
+            config["delivery.timeout.ms"] = 0
+        else:
+            config["delivery.timeout.ms"] = int(DELIVERY_TIMEOUT_S * 1_000)
             config["transactional.id"] = self._params.topic_prefix + transactional_id
             config["transaction.timeout.ms"] = int(TRANSACTION_TIMEOUT_S * 1_000)
         return KafkaProducer(config, self._names, is_transactional=transactional_id is not None)
@@ -255,6 +287,10 @@ class KafkaBroker:
             "client.id": "tapewatch",
             "socket.keepalive.enable": True,
             "reconnect.backoff.max.ms": 2_000,
+            # By default librdkafka forgets all brokers when none answers. After that a transaction's offsets
+            # are never answered for, not even by the call's own time-out (2.16.0, a broker killed and
+            # restarted within a transaction: the commit hung for good).
+            "metadata.recovery.strategy": "none",
             "logger": _log_adapter,
             # librdkafka's own lines about reconnecting would come every second while a broker is away.
             "log.connection.close": False,
@@ -269,7 +305,10 @@ class KafkaBroker:
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest" if from_start else "latest",
             "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": int(SESSION_TIMEOUT_S * 1_000),
+            "session.timeout.ms": int(self._params.session_timeout_s * 1_000),
+            "heartbeat.interval.ms": int(
+                min(_LONGEST_HEARTBEAT_S, self._params.session_timeout_s / 3) * 1_000
+            ),
             "max.poll.interval.ms": int(MAX_POLL_INTERVAL_S * 1_000),
             "fetch.wait.max.ms": 100,
             # The default of one second idles a fast reader (measured: a third of the throughput).
@@ -362,6 +401,10 @@ class KafkaConsumer:
                 raise faults[0]
         return sound
 
+    def is_member(self) -> bool:
+        """Return whether the group counts on us, as far as we know."""
+        return bool(self._client.memberid())
+
     def topic_of(self, message: Message) -> str:
         """Return the topic of a record, without the prefix."""
         return self._names.ours(message.topic())
@@ -381,7 +424,7 @@ class KafkaConsumer:
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the group's committed offsets; waits until no transaction on them is pending."""
         asked = self._names.their_partitions(dict.fromkeys(partitions, 0))
-        answer = self._call("read commits", self._client.committed, asked, timeout=2 * REQUEST_TIMEOUT_S)
+        answer = self._call("read commits", self._client.committed, asked, timeout=COMMITTED_TIMEOUT_S)
         return {self._names.partition(p): p.offset for p in answer if p.offset >= 0}
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
@@ -513,11 +556,16 @@ class KafkaProducer:
         """Commit what was produced since `begin`, together with the consumer's next offsets to read."""
         assert isinstance(consumer, KafkaConsumer)
         if offsets:
+            membership = consumer.client.consumer_group_metadata()
+            # Asked after that: the metadata of one whom the group has dropped names no member, and a broker
+            # takes such a commit, for the sake of old clients, without any fencing.
+            if not consumer.is_member():
+                raise BrokerAbortableError("send offsets", detail="the group goes on without this consumer")
             self._transact(
                 "send offsets",
                 self._client.send_offsets_to_transaction,
                 self._names.their_partitions(offsets),
-                consumer.client.consumer_group_metadata(),
+                membership,
                 2 * REQUEST_TIMEOUT_S,
             )
         self._transact("commit", self._client.commit_transaction, DELIVERY_TIMEOUT_S)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from shared import topics as topic_specs
-from shared.errors import BrokerFatalError
+from shared.errors import BrokerAbortableError, BrokerFatalError
 from shared.stream.broker import Consumer, Message, Producer, RebalanceListener, TopicPartition
 
 
@@ -117,6 +117,7 @@ class MemoryConsumer:
         self._listener: RebalanceListener | None = None
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
+        self._is_evicted = False
 
     def subscribe(self, topics: Sequence[str], listener: RebalanceListener | None = None) -> None:
         """Join the group."""
@@ -134,6 +135,8 @@ class MemoryConsumer:
     def consume(self, max_records: int, timeout_s: float) -> list[Message]:  # noqa: ARG002 - never waits
         """Take part in sharing partitions, then return what there is, round robin over partitions."""
         with self._broker.lock:
+            if self._is_evicted:
+                self._rejoin()
             self._rebalance()
             batch: list[Message] = []
             for partition in sorted(self._positions):
@@ -144,6 +147,10 @@ class MemoryConsumer:
                 self._positions[partition] = position + len(taken)
                 batch.extend(taken)
             return batch
+
+    def is_member(self) -> bool:
+        """Return whether this consumer belongs to its group."""
+        return self._group is not None and self in self._group.members
 
     def topic_of(self, message: Message) -> str:
         """Return the topic of a record."""
@@ -199,14 +206,14 @@ class MemoryConsumer:
         """Commit offsets for the group.
 
         Raises:
-            BrokerFatalError: a partition is no longer ours.
+            BrokerAbortableError: the group has dropped us.
         """
         if self._group is None:
             raise BrokerFatalError("commit", detail="a consumer without a group has nothing to commit")
         with self._broker.lock:
-            for partition in offsets:
-                if self._group.owners.get(partition, self) is not self:
-                    raise BrokerFatalError("commit", detail=f"{partition} belongs to another member")
+            # As on a real broker, one who never joined may set offsets while the group is empty.
+            if self not in self._group.members and (self._group.members or self._is_evicted):
+                raise BrokerAbortableError("commit", detail="the group goes on without this consumer")
             self._group.offsets.update(offsets)
 
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
@@ -239,6 +246,23 @@ class MemoryConsumer:
         with self._broker.lock:
             if self._group and self in self._group.members:
                 self._leave(self._group)
+
+    def evict(self) -> None:
+        """Be dropped by the group, as after too long a silence; we learn of it when we consume again."""
+        with self._broker.lock:
+            if self._group and self in self._group.members:
+                positions = dict(self._positions)
+                self._leave(self._group)
+                self._positions = positions
+                self._is_evicted = True
+
+    def _rejoin(self) -> None:
+        assert self._group is not None, "only a member can be dropped"
+        self._is_evicted = False
+        if self._positions and self._listener:
+            self._listener.lost(sorted(self._positions))
+        self._positions.clear()
+        self._group.members.append(self)
 
     def _leave(self, group: _Group) -> None:
         group.members.remove(self)

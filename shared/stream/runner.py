@@ -11,7 +11,8 @@ be aborted, the runner forgets its state and restores it from the last commit, e
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,6 +23,7 @@ from shared.clock import Clock
 from shared.codec import decode, decoder, encode
 from shared.errors import (
     BrokerAbortableError,
+    BrokerError,
     BrokerFatalError,
     BrokerRetriableError,
     InvalidRecordError,
@@ -101,6 +103,10 @@ class Runner:
         self._limit = DeadLetterLimit(params.dead_letters)
         self._partitions: dict[int, PartitionState] = {}
         self._symbols: dict[int, set[str]] = {}
+        # Partitions that came, went or were set back during the latest read.
+        self._moved: set[int] = set()
+        # The group has dropped us, and `consume` has not said so yet.
+        self._is_dropped = False
         self._is_open = False
         self._is_started = False
         self._delays_ms: deque[float] = deque(maxlen=_DELAYS_KEPT)
@@ -160,12 +166,30 @@ class Runner:
         return len(messages)
 
     def _consume(self, wait_s: float) -> list[Message]:
+        self._moved.clear()
         try:
-            return self._consumer.consume(self._params.batch_records, wait_s)
+            messages = self._consumer.consume(self._params.batch_records, wait_s)
         except BrokerRetriableError as error:
             # Reading resumes by itself where it stopped; nothing in hand is affected.
             _log.warning("broker_unavailable", detail=error.detail)
             return []
+        return self._still_valid(messages) if self._moved or self._is_dropped else messages
+
+    def _still_valid(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the records that a rebalance in the middle of reading them has not made invalid.
+
+        A record that was taken before its partition was given up, lost or set back must not be judged. Which
+        ones were taken before and which after cannot be told, so those of moved partitions are read again.
+        """
+        dropped = {m.partition() for m in messages if m.partition() in self._moved} & self._partitions.keys()
+        for number in dropped:
+            self._consumer.seek(TopicPartition(topics.TRADES, number), self._partitions[number].position)
+        unknown = {message.partition() for message in messages} - self._partitions.keys() - self._moved
+        if unknown and self._consumer.is_member():
+            # Nobody would ever judge them: better to begin anew than to stand still.
+            raise BrokerFatalError("consume", detail=f"partitions {sorted(unknown)} were never assigned")
+        valid = self._partitions.keys() - self._moved
+        return [message for message in messages if message.partition() in valid]
 
     def close(self) -> None:
         """Commit what is pending and leave the group."""
@@ -321,7 +345,9 @@ class Runner:
     # Partitions come and go
 
     def _assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        try:
+        self._moved |= {partition.partition for partition in partitions}
+        self._is_dropped = False
+        with _fatal("assign"):
             committed = self._consumer.committed(partitions)
             kept = self._read_snapshots([p.partition for p in partitions if p in committed])
             return {
@@ -330,9 +356,6 @@ class Runner:
                 )
                 for partition in partitions
             }
-        except BrokerRetriableError as error:
-            # Half-restored partitions cannot be worked on; a restart begins this anew.
-            raise BrokerFatalError("assign", detail=error.detail) from error
 
     def _read_snapshots(self, numbers: Sequence[int]) -> dict[int, dict[bytes, Message]]:
         """Return the latest record of every key, per partition: what compaction has not done yet."""
@@ -380,23 +403,27 @@ class Runner:
             self.commit()
         except (BrokerAbortableError, BrokerRetriableError) as error:
             _log.warning("commit_on_revoke_failed", detail=error.detail)
-            self._abort()
-            self._forget(partitions)
-            self._rewind()
+            self._give_up(partitions)
         else:
             self._forget(partitions)
 
     def _lost(self, partitions: Sequence[TopicPartition]) -> None:
         _log.warning("partitions_lost", partitions=[p.partition for p in partitions])
-        self._abort()
-        self._forget(partitions)
-        self._rewind()
+        self._give_up(partitions)
+
+    def _give_up(self, partitions: Sequence[TopicPartition]) -> None:
+        """Drop what is uncommitted and these partitions, and return to the last commit with the others."""
+        with _fatal("give up partitions"):
+            self._abort()
+            self._forget(partitions)
+            self._rewind()
 
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
         for partition in partitions:
             self._partitions.pop(partition.partition, None)
             for symbol in self._symbols.pop(partition.partition, set()):
                 self._step.evict(symbol)
+        self._moved |= {partition.partition for partition in partitions}
         _log.info("partitions_released", partitions=[p.partition for p in partitions])
 
     def start_over(self) -> None:
@@ -415,5 +442,21 @@ class Runner:
     def _rewind(self) -> None:
         held = [TopicPartition(topics.TRADES, number) for number in self._partitions]
         self._forget(held)
+        if held and not self._consumer.is_member():
+            # They are somebody else's already; the next turn joins again and is told what is ours.
+            self._is_dropped = True
+            return
         for partition, offset in self._assigned(held).items():
             self._consumer.seek(partition, offset)
+
+
+@contextmanager
+def _fatal(operation: str) -> Iterator[None]:
+    """Let no error of a rebalance pass for one of reading: half-moved partitions cannot be worked on.
+
+    A restart begins the move anew.
+    """
+    try:
+        yield
+    except BrokerError as error:
+        raise BrokerFatalError(operation, detail=error.detail) from error

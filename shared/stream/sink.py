@@ -14,7 +14,12 @@ import structlog
 from shared import topics
 from shared.clock import Clock
 from shared.codec import decode, encode
-from shared.errors import BrokerRetriableError, InvalidRecordError, StoreUnavailableError
+from shared.errors import (
+    BrokerAbortableError,
+    BrokerRetriableError,
+    InvalidRecordError,
+    StoreUnavailableError,
+)
 from shared.metrics import Health, counter
 from shared.stream.broker import Broker, Message, TopicPartition
 from shared.stream.dead_letters import DeadLetterLimit, DeadLetterPolicy, dead_letter
@@ -124,7 +129,8 @@ class SinkRunner:
         batch = [received for m in messages if (received := self._decode(m)) is not None]
         if batch and not self._offer(batch, stop):
             return False
-        self._dead_letters.flush(_FLUSH_S)
+        if self._dead_letters.flush(_FLUSH_S):
+            raise BrokerRetriableError("flush", detail=f"dead letters not acknowledged within {_FLUSH_S:g} s")
         offsets: dict[TopicPartition, int] = {}
         for message in messages:
             partition = TopicPartition(self._consumer.topic_of(message), message.partition())
@@ -150,7 +156,7 @@ class SinkRunner:
     def _commit(self, offsets: dict[TopicPartition, int], stop: threading.Event) -> None:
         try:
             self._consumer.commit(offsets)
-        except BrokerRetriableError as error:
+        except (BrokerAbortableError, BrokerRetriableError) as error:
             # The sink knows the events by id, so reading them again after a rebalance does no harm.
             counter("tapewatch_commits_total").labels(outcome="failed").inc()
             _log.warning("commit_failed", detail=error.detail)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from shared import topics
-from shared.errors import BrokerError
+from shared.errors import BrokerAbortableError, BrokerError
 from shared.stream.broker import Broker, Consumer, Message, RebalanceListener, TopicPartition
 from shared.stream.kafka import KafkaBroker, KafkaParams
 from shared.stream.memory import MemoryBroker
@@ -241,6 +241,25 @@ def test_two_members_share_the_partitions_and_none_has_two_owners(broker: Broker
 
     eventually(first_has_all, seconds=60, about="the first member to take over")
     first.close()
+
+
+def test_one_who_is_no_member_cannot_commit_for_the_group(broker: Broker) -> None:
+    # A member that the group has dropped looks like this until it has heard of it: no id, no generation.
+    publish(broker, [b"1", b"2"])
+    member, outsider = broker.consumer(group="fenced"), broker.consumer(group="fenced")
+    member.subscribe([topics.TRADES])
+    [first, _] = read(member, 2)
+    partition = TopicPartition(topics.TRADES, first.partition())
+    assert (member.is_member(), outsider.is_member()) == (True, False)
+    producer = broker.producer(transactional_id="fenced")
+    producer.begin()
+    producer.produce(topics.ANOMALIES, b"stale", key=b"BTC-USDT")
+    with pytest.raises(BrokerAbortableError):
+        producer.commit({partition: 2}, outsider)
+    producer.abort()
+    assert member.committed([partition]) == {}
+    member.close()
+    outsider.close()
 
 
 def test_bounds_and_lag_count_records(broker: Broker) -> None:

@@ -1,6 +1,7 @@
 """Any split into batches, any crash point, any hand-over: the same events, once each."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hypothesis import HealthCheck, given, settings
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 from shared import topics
 from shared.clock import ManualClock
 from shared.codec import decode, encode
+from shared.errors import BrokerAbortableError
 from shared.events import Anomaly
 from shared.metrics import Health
+from shared.stream.broker import Consumer, Message
 from shared.stream.commit import CommitPolicy
 from shared.stream.memory import MemoryBroker, MemoryConsumer
 from shared.stream.runner import Runner, RunnerParams
@@ -31,7 +34,9 @@ class Turn:
 turns = st.lists(
     st.builds(
         Turn,
-        action=st.sampled_from(["turn", "turn", "turn", "commit", "commit", "crash", "leave", "wait"]),
+        action=st.sampled_from(
+            ["turn", "turn", "turn", "commit", "commit", "crash", "leave", "evict", "wait"]
+        ),
         worker=st.integers(0, 1),
         records=st.integers(1, 9),
     ),
@@ -98,20 +103,35 @@ class Fleet:
             if crashed := self.runners.pop(turn.worker, None):
                 assert isinstance(crashed._consumer, MemoryConsumer)
                 crashed._consumer.crash()
+        elif turn.action == "evict":
+            # As if stopped for longer than the session time-out: it goes on without knowing.
+            if dropped := self.runners.get(turn.worker):
+                assert isinstance(dropped._consumer, MemoryConsumer)
+                dropped._consumer.evict()
         elif turn.action == "leave":
             if leaving := self.runners.pop(turn.worker, None):
-                leaving.close()
+                self.working(leaving, leaving.close)
         elif turn.action == "commit":
-            self.runner(turn.worker).commit()
+            self.working(runner := self.runner(turn.worker), runner.commit)
         else:
-            self.runner(turn.worker).turn()
+            self.working(runner := self.runner(turn.worker), runner.turn)
+
+    @staticmethod
+    def working(runner: Runner, work: Callable[[], object]) -> None:
+        """Do as `Runner.run` does when a transaction must be aborted."""
+        try:
+            work()
+        except BrokerAbortableError:
+            runner.start_over()
 
     def finish(self) -> None:
         """Let everybody work until nothing is left."""
         self.runner(0)
         for _ in range(400):
             self.clock.advance(seconds=1.0)
-            if not sum(runner.turn() for runner in list(self.runners.values())) and not self._lag():
+            for runner in self.runners.values():
+                self.working(runner, runner.turn)
+            if not self._lag():
                 break
         for worker in list(self.runners):
             self.runners.pop(worker).close()
@@ -192,3 +212,41 @@ def test_an_aborted_transaction_is_done_again_from_the_last_commit() -> None:
     runner.run(stop, after_turn=until_done)
     assert {a.anomaly_id: a for a in committed_anomalies(broker)} == expected_anomalies(tape)
     assert runner.totals.aborts == 1
+
+
+class InterruptedConsumer(MemoryConsumer):
+    """Loses its partitions and gets them back while it hands out a batch, as librdkafka may."""
+
+    interrupt = False
+
+    def consume(self, max_records: int, timeout_s: float) -> list[Message]:
+        taken = super().consume(max_records, timeout_s)
+        if taken and self.interrupt:
+            self.interrupt = False
+            assert self._listener is not None
+            held = sorted(self._positions)
+            self._listener.lost(held)
+            for partition, offset in self._listener.assigned(held).items():
+                self.seek(partition, offset)
+        return taken
+
+
+class InterruptedBroker(MemoryBroker):
+    def consumer(self, *, group: str | None, from_start: bool = True) -> Consumer:
+        return InterruptedConsumer(self, group=group, from_start=from_start)
+
+
+def test_records_taken_before_a_rebalance_are_not_judged_after_it() -> None:
+    broker = InterruptedBroker(partitions=1)
+    broker.ensure_topics()
+    tape = ["BTC-USDT"] * 12
+    publish(broker, tape)
+    fleet = Fleet(broker, "exactly_once", 4)
+    runner = fleet.runner(0)
+    runner.turn()
+    assert isinstance(runner._consumer, InterruptedConsumer)
+    runner._consumer.interrupt = True
+    runner.turn()
+    fleet.finish()
+    assert {a.anomaly_id: a for a in committed_anomalies(broker)} == expected_anomalies(tape)
+    assert len(committed_anomalies(broker)) == len(expected_anomalies(tape))

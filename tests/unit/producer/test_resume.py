@@ -24,13 +24,13 @@ def publish(broker: MemoryBroker, symbol: str, number: int, time_us: int, exchan
     broker.producer().produce("trades", encode(trade), key=symbol.encode())
 
 
-def positions(broker: MemoryBroker, records_per_partition: int = 1_000) -> dict[str, Position]:
+def positions(broker: MemoryBroker, first_step_records: int = 1_000) -> dict[str, Position]:
     return last_positions(
         broker,
         exchange="binance",
         symbols=SYMBOLS,
         clock=SystemClock(),
-        records_per_partition=records_per_partition,
+        first_step_records=first_step_records,
     )
 
 
@@ -64,12 +64,18 @@ def test_ids_that_began_anew_are_followed(broker: MemoryBroker) -> None:
     assert positions(broker) == {"BTC-USDT": Position(20, 2_000)}
 
 
-def test_only_the_end_is_read(broker: MemoryBroker) -> None:
+def test_a_quiet_market_is_found_far_behind_its_neighbours(broker: MemoryBroker) -> None:
     publish(broker, "ETH-USDT", 1, 1)
     for number in range(50):
         publish(broker, "BTC-USDT", number, number)
-    found = positions(broker, records_per_partition=10)
-    assert found["BTC-USDT"] == Position(49, 49)
+    found = positions(broker, first_step_records=3)
+    assert found == {"BTC-USDT": Position(49, 49), "ETH-USDT": Position(1, 1)}
+
+
+def test_a_market_that_the_topic_has_never_seen_starts_afresh(broker: MemoryBroker) -> None:
+    for number in range(50):
+        publish(broker, "BTC-USDT", number, number)
+    assert positions(broker, first_step_records=3) == {"BTC-USDT": Position(49, 49)}
 
 
 def test_records_that_are_no_trades_are_left_to_others(broker: MemoryBroker) -> None:

@@ -10,7 +10,7 @@ from shared.errors import DeadLetterLimitError, StoreUnavailableError
 from shared.events import DeadLetter, Trade
 from shared.metrics import Health
 from shared.stream.dead_letters import DeadLetterPolicy
-from shared.stream.memory import MemoryBroker
+from shared.stream.memory import MemoryBroker, MemoryConsumer
 from shared.stream.sink import Received, SinkParams, SinkRunner
 from tests.stream_steps import make_trade
 
@@ -124,3 +124,25 @@ def test_too_many_invalid_records_halt_the_worker_before_they_are_committed(
     with pytest.raises(DeadLetterLimitError):
         runner.run(stop)
     assert broker.groups["sink"].offsets == {}
+
+
+def test_one_whom_the_group_dropped_goes_on_and_reads_again(
+    broker: MemoryBroker, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trades = [make_trade("BTC-USDT", number) for number in range(6)]
+    publish(broker, [encode(trade) for trade in trades])
+    runner, sink, stop = make_runner(enough=10)
+    consumer = runner._consumer
+    assert isinstance(consumer, MemoryConsumer)
+    keep = sink.on_events
+
+    def keep_and_be_dropped(batch: Sequence[Received]) -> None:
+        keep(batch)
+        if sink.offers == 1:
+            consumer.evict()
+
+    monkeypatch.setattr(sink, "on_events", keep_and_be_dropped)
+    runner.run(stop)
+    # The first four were stored, but not committed.
+    assert [received.offset for received in sink.kept] == [0, 1, 2, 3, 0, 1, 2, 3, 4, 5]
+    assert runner.lag_records() == 0
