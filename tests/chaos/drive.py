@@ -189,13 +189,18 @@ def _venue_ends(stage: Stage) -> dict[str, int]:
     return ends
 
 
+def _market_has_ended(stage: Stage) -> bool:
+    # Its own clock began with the first subscriber, later than ours.
+    state = httpx.get(f"{stage.rest_url}/simulator/state", timeout=30).raise_for_status().json()
+    return bool(state["finished"])
+
+
 def _drain(stage: Stage) -> None:
     """Wait until the tape ends where the venue does, and everybody has read all of it.
 
     Raises:
         AssertionError: it takes too long.
     """
-    ends = _venue_ends(stage)
     clock = SystemClock()
 
     def tape_is_complete() -> bool:
@@ -204,7 +209,8 @@ def _drain(stage: Stage) -> None:
             found = last_positions(stage.broker, exchange="binance", symbols=MARKETS, clock=clock)
         except BrokerError:
             return False
-        return {symbol: position.trade_id for symbol, position in found.items()} == ends
+        ends = {symbol: position.trade_id for symbol, position in found.items()}
+        return _market_has_ended(stage) and ends == _venue_ends(stage)
 
     def all_is_read() -> bool:
         stage.workers.watch()
@@ -213,7 +219,7 @@ def _drain(stage: Stage) -> None:
         except (BrokerError, StoreError):
             return False
 
-    eventually(tape_is_complete, seconds=_DRAINED_WITHIN_S, about=f"the tape to end at {ends}", every_s=1)
+    eventually(tape_is_complete, seconds=_DRAINED_WITHIN_S, about="the tape to end as the venue's", every_s=1)
     eventually(all_is_read, seconds=_DRAINED_WITHIN_S, about="detectors, recorder and alerter", every_s=1)
 
 
