@@ -34,7 +34,7 @@ up: ## the docker-compose stack in the background
 .PHONY: test
 test: $(STAMP) ## all tests, with a real broker, database and browser where they are to be had
 	@bash deploy/local/system_packages.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not chaos"
 
 .PHONY: check
 check: $(STAMP) ## format, lint, types and the fast tests

@@ -9,7 +9,7 @@ from tests.chaos.drive import run
 from tests.chaos.schedule import ScheduleParams, make_schedule
 from tests.chaos.stage import StageParams
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(600)]
 
 FEED_S = 70.0
 
