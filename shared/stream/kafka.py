@@ -343,6 +343,19 @@ def _take(client: ck.Consumer, max_records: int, timeout_s: float) -> list[Any]:
     return messages
 
 
+def _retrying(operation: str, timeout_s: float, function: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - untyped library
+    """Call the library; while it says that the same call may succeed later, call again, with pauses."""
+    for attempt in stamina.retry_context(
+        on=BrokerRetriableError, attempts=None, timeout=timeout_s, wait_max=1.0
+    ):
+        with attempt:
+            try:
+                return function(*args, **kwargs)
+            except ck.KafkaException as error:
+                raise translate(operation, error.args[0]) from error
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
 class KafkaConsumer:
     """Implements `broker.Consumer`."""
 
@@ -475,16 +488,8 @@ class KafkaConsumer:
 
     @staticmethod
     def _call(operation: str, function: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - untyped library
-        # A new topic has no leader for a moment, a restarted broker no coordinator: ask again for a while.
-        for attempt in stamina.retry_context(
-            on=BrokerRetriableError, attempts=None, timeout=REQUEST_TIMEOUT_S, wait_max=1.0
-        ):
-            with attempt:
-                try:
-                    return function(*args, **kwargs)
-                except ck.KafkaException as error:
-                    raise translate(operation, error.args[0]) from error
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        # A new topic has no leader for a moment, a restarted broker no coordinator.
+        return _retrying(operation, REQUEST_TIMEOUT_S, function, *args, **kwargs)
 
 
 class KafkaProducer:
@@ -579,17 +584,7 @@ class KafkaProducer:
     @staticmethod
     def _transact(operation: str, function: Any, *args: Any) -> None:  # noqa: ANN401 - untyped library
         # librdkafka asks that a retriable error be answered by the same call, and marks what must be aborted.
-        clock = SystemClock()
-        deadline_s = clock.monotonic_s() + TRANSACTION_TIMEOUT_S
-        while True:
-            try:
-                function(*args)
-            except ck.KafkaException as error:
-                fault = translate(operation, error.args[0])
-                if not isinstance(fault, BrokerRetriableError) or clock.monotonic_s() > deadline_s:
-                    raise fault from error
-            else:
-                return
+        _retrying(operation, TRANSACTION_TIMEOUT_S, function, *args)
 
     def close(self) -> None:
         """Flush and release the connection."""
