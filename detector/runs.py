@@ -1,0 +1,30 @@
+"""Rows of many markets in one matrix: a detector is called once per batch, not once per market.
+
+Calling a compiled kernel from Python costs microseconds, and a batch of 500 trades holds dozens of markets.
+So rows come sorted by market, each market's rows in the order of its tape, and every market has a slot: the
+place of its state in the arrays of each stage. A slot is opened before its first row, and may be used for
+another market after it was closed.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from detector.arrays import IntVector
+
+
+class Runs(NamedTuple):
+    """Which rows of a matrix belong to which market.
+
+    Attributes:
+        slots: m, one per market in the batch; no slot comes twice.
+        starts: m + 1; the rows of `slots[i]` are those from `starts[i]` to before `starts[i + 1]`.
+    """
+
+    slots: IntVector
+    starts: IntVector
+
+    def each(self) -> Iterator[tuple[int, slice]]:
+        """Return slot and rows of every market, as Python values."""
+        starts = self.starts.tolist()
+        for at, slot in enumerate(self.slots.tolist()):
+            yield slot, slice(starts[at], starts[at + 1])
