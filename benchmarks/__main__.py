@@ -1,4 +1,7 @@
-"""`python -m benchmarks NAME`: measure something and print a table, then one line of JSON."""
+"""`python -m benchmarks NAME`: measure something and print a table, then one line of JSON.
+
+With `--write docs/benchmarks.md`, the result becomes that benchmark's section of the documentation.
+"""
 
 import sys
 from typing import Annotated
@@ -6,6 +9,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import pipeline as pipeline_benchmark
+from benchmarks.report import WriteOption
 from shared import logs
 from shared.errors import TapewatchError
 
@@ -25,14 +29,17 @@ def pipeline(
     rounds: Annotated[int, typer.Option(min=1, help="of every stage; medians are shown")] = 5,
     rate: Annotated[int, typer.Option(min=100, help="trades/s while latency is measured")] = 1_000,
     seconds: Annotated[int, typer.Option(min=1, help="for which latency is measured")] = 20,
+    write: WriteOption = None,
 ) -> None:
     """What a trade costs from Kafka to commit, and how long an anomaly takes to arrive."""
-    try:
-        pipeline_benchmark.run(trades=trades, markets=markets, rounds=rounds, rate=rate, seconds=seconds)
-    except TapewatchError as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(1) from error
+    pipeline_benchmark.run(
+        trades=trades, markets=markets, rounds=rounds, rate=rate, seconds=seconds, write=write
+    )
 
 
 if __name__ == "__main__":
-    app()
+    try:
+        app()
+    except TapewatchError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(1) from error

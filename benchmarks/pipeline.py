@@ -41,7 +41,9 @@ _CRASH_EVERY: Final = 100
 _SETTLE_S: Final = 3.0
 
 
-def run(*, trades: int, markets: int, rounds: int, rate: int, seconds: int) -> None:
+def run(
+    *, trades: int, markets: int, rounds: int, rate: int, seconds: int, write: Path | None = None
+) -> None:
     """Measure and print.
 
     Args:
@@ -50,6 +52,7 @@ def run(*, trades: int, markets: int, rounds: int, rate: int, seconds: int) -> N
         rounds: of every stage; medians are shown.
         rate: trades a second while latency is measured.
         seconds: for which latency is measured.
+        write: Markdown file whose section is replaced.
     """
     warm_up_kernels()
     with start_broker("auto") as running:
@@ -63,7 +66,7 @@ def run(*, trades: int, markets: int, rounds: int, rate: int, seconds: int) -> N
         print(f"latency at {rate:,} trades/s for {seconds} s", file=sys.stderr)
         latency = _latency(servers, rate=rate, seconds=seconds, is_exact=is_exact)
     note = f"{trades:,} trades of {markets} markets, {_PARTITIONS} partitions, {running.kind}"
-    show("pipeline", [*median_rows(measured), latency], note=note)
+    show("pipeline", [*median_rows(measured), latency], note=note, write=write)
 
 
 def _broker(servers: str) -> KafkaBroker:
