@@ -119,7 +119,7 @@ class Lane:
             except Exception as error:  # noqa: BLE001 - as in `consider`
                 self.is_stopped = True
                 return scored, Fault(row=row, error=_describe(error))
-            for whole, part in zip(scored, one, strict=True):
+            for whole, part in zip(scored[:3], one[:3], strict=True):
                 whole[row] = part[0]
         return scored, None
 

@@ -7,10 +7,11 @@ from detector.calibration import CalibrationParams
 from detector.catalogue import CATALOGUE
 from detector.features import DEFAULT_WINDOWS_S, FeatureParams
 from detector.online.forest import Forest, ForestParams
-from detector.online.protocol import OnlineDetector
+from detector.online.protocol import DetectorStage, OnlineDetector
 from detector.online.zscore import ZScore, ZScoreParams
 from detector.patterns.flash_crash import FlashCrash, FlashCrashParams
 from detector.patterns.whale import Whale, WhaleParams
+from detector.per_market import PerMarket
 from detector.price_move import PriceFloors
 
 _NAMES: Final = tuple(entry.name for entry in CATALOGUE)
@@ -102,3 +103,17 @@ def make_detector(
         crash = FlashCrashParams(drop_pct=params.flash_crash_drop_pct, window_s=params.flash_crash_window_s)
         return FlashCrash(crash, features=features)
     raise ValueError(f"no detector is called {name!r}")
+
+
+def make_stage(name: str, params: EngineParams, *, features: tuple[str, ...]) -> DetectorStage:
+    """Return a new detector of all markets.
+
+    Args:
+        name: in the catalogue; `combined` is none by itself.
+        params: of the engine.
+        features: names of the columns of the rows that it will get.
+
+    Raises:
+        ValueError: there is no such detector.
+    """
+    return PerMarket(lambda identity: make_detector(name, params, features=features, identity=identity))

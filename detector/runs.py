@@ -7,7 +7,9 @@ another market after it was closed.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+import numpy as np
 
 from detector.arrays import IntVector
 
@@ -22,6 +24,11 @@ class Runs(NamedTuple):
 
     slots: IntVector
     starts: IntVector
+
+    @classmethod
+    def single(cls, slot: int, rows: int) -> Self:
+        """Return the run of one market that all rows belong to."""
+        return cls(np.array([slot], np.int64), np.array([0, rows], np.int64))
 
     def each(self) -> Iterator[tuple[int, slice]]:
         """Return slot and rows of every market, as Python values."""
