@@ -22,6 +22,7 @@ from shared.status import StatusReporter
 from shared.stream.kafka import KafkaBroker
 from shared.stream.report import report_runner
 from shared.stream.runner import Runner, RunnerParams
+from shared.stream.snapshot_writer import SnapshotPolicy
 
 _WORKER = "detector"
 
@@ -83,7 +84,7 @@ def _run(settings: config.Settings, *, instance: str, stop: threading.Event) -> 
             group=_WORKER,
             instance=instance,
             guarantee=settings.processing_guarantee,
-            snapshot_interval_s=settings.detector_snapshot_interval_s,
+            snapshots=SnapshotPolicy(interval_s=settings.detector_snapshot_interval_s),
         ),
         clock=clock,
         health=health,

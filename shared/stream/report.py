@@ -13,6 +13,7 @@ def report_runner(status: StatusReporter, runner: Runner) -> None:
     lag = runner.lag_records()
     for partition, records in lag.items():
         gauge("tapewatch_lag_records").labels(topic=topics.TRADES, partition=partition).set(records)
+    gauge("tapewatch_markets").set(runner.markets())
     totals = runner.totals
     latency_ms = runner.latency_p99_ms()
     status.report(
@@ -22,7 +23,7 @@ def report_runner(status: StatusReporter, runner: Runner) -> None:
             "events_total": totals.events,
             "commits_total": totals.commits,
             "aborts_total": totals.aborts,
-            "snapshots_total": totals.snapshots,
+            "snapshots_total": runner.snapshots_written(),
             "dead_letters_total": totals.dead_letters,
             "partitions": len(lag),
             "lag_records": sum(lag.values()),

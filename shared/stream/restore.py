@@ -26,6 +26,7 @@ class PartitionState:
             and the first such trade.
         snapshot_due_s: per market, when its next snapshot is due.
         resume_offset: the marker that was last written.
+        symbols: the markets that have state.
     """
 
     position: int
@@ -35,6 +36,7 @@ class PartitionState:
     dirty_since: dict[str, int] = field(default_factory=dict)
     snapshot_due_s: dict[str, float] = field(default_factory=dict)
     resume_offset: int = -1
+    symbols: set[str] = field(default_factory=set)
 
     @property
     def is_replaying(self) -> bool:
@@ -49,6 +51,7 @@ class PartitionState:
         """Note that records up to `position` were processed, and which markets they touched."""
         for symbol in symbols:
             self.dirty_since.setdefault(symbol, self.position)
+            self.symbols.add(symbol)
         self.position = position
         if self.contained and position >= max(self.contained.values()):
             self.contained.clear()
@@ -63,6 +66,7 @@ class PartitionState:
         """Note that a market's snapshot could not be restored: it begins to warm up again."""
         self.snapshot_offsets.pop(symbol, None)
         self.contained.pop(symbol, None)
+        self.symbols.discard(symbol)
 
     def marker(self) -> int:
         """Return the offset from which reading again completes every snapshot."""
@@ -98,4 +102,5 @@ def begin(restored: Restored, *, committed: int | None, low: int, high: int) -> 
         contained={symbol: offset for symbol, offset in offsets.items() if offset > position},
         snapshot_offsets=offsets,
         resume_offset=resume,
+        symbols=set(offsets),
     )

@@ -17,6 +17,7 @@ from shared.stream.broker import Consumer, Message
 from shared.stream.commit import CommitPolicy
 from shared.stream.memory import MemoryBroker, MemoryConsumer
 from shared.stream.runner import Runner, RunnerParams
+from shared.stream.snapshot_writer import SnapshotPolicy
 from tests.stream_steps import HashStep, make_trade
 
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "DOGE-USDT")
@@ -83,7 +84,7 @@ class Fleet:
                 guarantee=self.guarantee,  # type: ignore[arg-type]  # one of the two literals
                 batch_records=self.batch_records,
                 commit=CommitPolicy(max_records=7, max_delay_s=1.0, max_output_delay_s=0.5),
-                snapshot_interval_s=2.0,
+                snapshots=SnapshotPolicy(interval_s=2.0),
             )
             runner = Runner(
                 broker=self.broker,

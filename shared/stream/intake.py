@@ -1,0 +1,111 @@
+"""Reading trades: from the consumer's records to columns, with what is no trade set apart.
+
+An `Intake` is all that a runner knows of reading. `MessageIntake` works on every broker; a faster one may
+read librdkafka's batches without a Python object per record, and gives the same.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.codec import decode, decoder
+from shared.errors import InvalidRecordError
+from shared.events import Trade
+from shared.stream.broker import Consumer, Message
+from shared.stream.columns import TradeColumns
+
+IntVector: TypeAlias = NDArray[np.int64]
+
+
+class TradeBatch(NamedTuple):
+    """What one read brought, the records of a partition in their order.
+
+    Attributes:
+        partitions: n, of each trade.
+        offsets: n, of each trade.
+        trades: n sound ones.
+        invalid: records that are no trades, to be set aside.
+        positions: per partition that was read, the next offset after this batch; invalid records count.
+    """
+
+    partitions: IntVector
+    offsets: IntVector
+    trades: TradeColumns
+    invalid: list[Message]
+    positions: dict[int, int]
+
+    def of(self, partitions: set[int]) -> "TradeBatch":
+        """Return the part of the batch that comes from these partitions."""
+        at = np.flatnonzero(np.isin(self.partitions, sorted(partitions)))
+        return TradeBatch(
+            partitions=self.partitions[at],
+            offsets=self.offsets[at],
+            trades=self.trades.take(at),
+            invalid=[message for message in self.invalid if message.partition() in partitions],
+            positions={number: next_ for number, next_ in self.positions.items() if number in partitions},
+        )
+
+
+class Intake(Protocol):
+    """Reads trades from the partitions that its consumer holds."""
+
+    def read(self, max_records: int, timeout_s: float) -> TradeBatch:
+        """Return up to `max_records` records, waiting at most `timeout_s` for the first.
+
+        Rebalance callbacks are called from within, as by `Consumer.consume`.
+
+        Raises:
+            BrokerRetriableError: the broker is unreachable for now.
+            BrokerFatalError: the consumer cannot go on.
+        """
+        ...
+
+
+class MessageIntake:
+    """The intake for every broker: one `Message` and one `Trade` per record.
+
+    Args:
+        consumer: subscribed to `trades`.
+    """
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    def read(self, max_records: int, timeout_s: float) -> TradeBatch:
+        """Return up to `max_records` records, waiting at most `timeout_s` for the first."""
+        return batch_of(self._consumer.consume(max_records, timeout_s))
+
+
+def batch_of(messages: Sequence[Message]) -> TradeBatch:
+    """Return the records as a batch."""
+    partitions = np.array([message.partition() for message in messages], np.int64)
+    offsets = np.array([message.offset() for message in messages], np.int64)
+    positions = _positions(partitions, offsets)
+    decode_trade = decoder(Trade).decode
+    try:
+        trades = [decode_trade(message.value()) for message in messages]
+    except ValueError:
+        # One of them is invalid: go one by one, so that only that one is set aside.
+        kept = [_decoded(message) for message in messages]
+        sound = np.array([trade is not None for trade in kept], np.bool_)
+        invalid = [message for message, trade in zip(messages, kept, strict=True) if trade is None]
+        columns = TradeColumns.of([trade for trade in kept if trade is not None])
+        return TradeBatch(partitions[sound], offsets[sound], columns, invalid, positions)
+    return TradeBatch(partitions, offsets, TradeColumns.of(trades), [], positions)
+
+
+def _decoded(message: Message) -> Trade | None:
+    try:
+        return decode(message.value(), Trade)
+    except InvalidRecordError:
+        return None
+
+
+def _positions(partitions: IntVector, offsets: IntVector) -> dict[int, int]:
+    # Records come in stretches of one partition, so only the last of each is looked at.
+    if not len(partitions):
+        return {}
+    lasts = [*np.flatnonzero(np.diff(partitions)).tolist(), -1]
+    return {int(partitions[last]): int(offsets[last]) + 1 for last in lasts}
