@@ -10,12 +10,22 @@ from shared.stream.step import State
 FloatVector: TypeAlias = NDArray[np.float64]
 FloatMatrix: TypeAlias = NDArray[np.float64]
 FloatCube: TypeAlias = NDArray[np.float64]
+FloatTesseract: TypeAlias = NDArray[np.float64]
 IntVector: TypeAlias = NDArray[np.int64]
 IntMatrix: TypeAlias = NDArray[np.int64]
 IntCube: TypeAlias = NDArray[np.int64]
 BoolVector: TypeAlias = NDArray[np.bool_]
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def resized(array: NDArray[Scalar], slot: int) -> NDArray[Scalar]:
+    """Return an array by slot that has room for the slot: itself, or a copy that is larger by doubling."""
+    if slot < len(array):
+        return array
+    larger = np.zeros((max(slot + 1, 2 * len(array), 8), *array.shape[1:]), array.dtype)
+    larger[: len(array)] = array
+    return larger
 
 
 def loaded(state: State, key: str, like: NDArray[Scalar], *, shape: tuple[int, ...]) -> NDArray[Scalar]:
@@ -47,6 +57,18 @@ def loaded_int(state: State, key: str) -> int:
     value = state.get(key)
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{key} is missing or no integer")  # noqa: TRY004 - a damaged snapshot is a wrong value
+    return value
+
+
+def loaded_float(state: State, key: str) -> float:
+    """Return a number of a snapshot.
+
+    Raises:
+        ValueError: it is missing or no float.
+    """
+    value = state.get(key)
+    if not isinstance(value, float):
+        raise ValueError(f"{key} is missing or no float")  # noqa: TRY004 - a damaged snapshot is a wrong value
     return value
 
 

@@ -13,6 +13,7 @@ from detector.patterns.flash_crash import FlashCrash, FlashCrashParams
 from detector.patterns.whale import Whale, WhaleParams
 from detector.per_market import PerMarket
 from detector.price_move import PriceFloors
+from detector.single_market import SingleMarket
 
 _NAMES: Final = tuple(entry.name for entry in CATALOGUE)
 
@@ -86,8 +87,7 @@ def make_detector(
         ValueError: there is no such detector.
     """
     if name == "zscore":
-        zscore = ZScoreParams(window_trades=params.zscore_window_trades, floors=params.floors)
-        return ZScore(zscore, features=features)
+        return SingleMarket(make_stage(name, params, features=features), identity=identity)
     if name == "forest":
         forest = ForestParams(
             trees=params.forest_trees,
@@ -116,4 +116,7 @@ def make_stage(name: str, params: EngineParams, *, features: tuple[str, ...]) ->
     Raises:
         ValueError: there is no such detector.
     """
+    if name == "zscore":
+        zscore = ZScoreParams(window_trades=params.zscore_window_trades, floors=params.floors)
+        return ZScore(zscore, features=features)
     return PerMarket(lambda identity: make_detector(name, params, features=features, identity=identity))

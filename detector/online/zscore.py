@@ -1,6 +1,8 @@
 """Sliding-window z-score of a market's move, volume, rate, imbalance and volatility.
 
 Idea: how many standard deviations is each quantity away from its own mean over the last W trades learned?
+With `robust`: how many median absolute deviations (times 1.4826, which makes them standard deviations on
+normal data) from its own median?
 
 Score: root of the sum of the squared z of the five columns (0 and up; about 2.2 on quiet normal data). A
 column's contribution is its share of that sum. Volume, rate and volatility enter as logarithms; a standard
@@ -12,21 +14,21 @@ five minutes at least, and a burst of thousands of trades is not compared with i
 
 Warm-up: until W trades have been seen.
 
-Cost: O(1) per trade, amortised. Mean and variance are kept in a queue of two stacks and merged by Chan's
-formula; nothing is subtracted, so a trade of 10^12 leaves no trace once it has left the window.
+Cost: O(1) per trade, and O(W / 32) at worst (`detector/kernels/sliding_moments.py`); with `robust` three
+binary searches and a shift per column and learned trade (`detector/kernels/sliding_median.py`). Nothing is
+subtracted from a sum, so a trade of 10^12 leaves no trace once it has left the window.
 
 Blind spots: neighbouring windows overlap, so a slow slide drags the mean along; combinations of values that
 are each usual.
 
-Reference: T. F. Chan, G. H. Golub, R. J. LeVeque, "Algorithms for computing the sample variance", The
-American Statistician 37 (1983).
-
 Example:
     >>> import numpy as np
     >>> from detector.features import FEATURES
+    >>> from detector.runs import Runs
     >>> zscore = ZScore(ZScoreParams(window_trades=50), features=FEATURES)
+    >>> zscore.open(0, identity="binance/BTC-USDT")
     >>> rows = np.random.default_rng(0).lognormal(size=(60, len(FEATURES)))
-    >>> scores = zscore.score_learn(rows).scores
+    >>> scores = zscore.score_learn(Runs.single(0, len(rows)), rows).scores
     >>> bool(np.isnan(scores[49])), bool(np.isfinite(scores[50]))
     (True, True)
 """
@@ -37,16 +39,32 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from detector.arrays import FloatMatrix, FloatVector, IntVector, loaded, nested, under
-from detector.kernels.spacing import Spacing
+from detector.arrays import (
+    BoolVector,
+    FloatCube,
+    FloatMatrix,
+    FloatTesseract,
+    FloatVector,
+    IntVector,
+    loaded,
+    loaded_float,
+    loaded_int,
+    resized,
+)
+from detector.kernels import sliding_median, sliding_moments
 from detector.online.columns import PRICE_COLUMNS, Gather
 from detector.online.protocol import DecidesOn, Finding, Scale, Scored
 from detector.price_move import PriceFloors, move_sentence
+from detector.runs import Runs
 from shared.codec import content_id
 from shared.stream.step import State
 
-_VERSION: Final = 1
-_SEEN, _BORDER = range(2)
+_VERSION: Final = 2
+_CENTRE, _SHARPNESS = range(2)
+# The median absolute deviation of normal data is this many times smaller than the standard deviation.
+_NORMAL_SPREAD: Final = 1.482602218505602
+# Keeps the sum of squares finite whatever comes.
+_LARGEST_Z: Final = 1e150
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +72,15 @@ class ZScoreParams:
     """What it remembers, and what is too small to matter.
 
     Attributes:
-        window_trades: trades that mean and deviation are taken over, at least 50.
+        window_trades: trades that centre and spread are taken over, at least 50.
         min_spacing_s: event time between two trades that are learned, once the window is full.
+        robust: whether centre and spread are median and median absolute deviation.
         floors: without which nothing is eligible.
     """
 
     window_trades: int = 1_000
     min_spacing_s: float = 0.3
+    robust: bool = False
     floors: PriceFloors = field(default_factory=PriceFloors)
 
     def __post_init__(self) -> None:
@@ -69,86 +89,103 @@ class ZScoreParams:
 
 
 @njit(cache=True)
-def _rebuild_front(
-    first: int, end: int, ring: FloatMatrix, front_mean: FloatMatrix, front_m2: FloatMatrix
+def _learn_ordered(points: FloatMatrix, i: int, seen: int, ring: FloatMatrix, ordered: FloatMatrix) -> None:
+    """Put point `i` in the place of the oldest of a full window."""
+    window = ring.shape[0]
+    at = seen % window
+    for k in range(points.shape[1]):
+        if seen < window:
+            sliding_median.insert(ordered, k, seen, points[i, k])
+        else:
+            sliding_median.replace(ordered, k, ring[at, k], points[i, k])
+        ring[at, k] = points[i, k]
+
+
+@njit(cache=True)
+def _judge(  # noqa: PLR0917 - compiled; buffers come by position
+    seen: int,
+    window: int,
+    border: int,
+    robust: bool,  # noqa: FBT001 - numba passes by position
+    floors: FloatVector,
+    ordered: FloatMatrix,
+    older: FloatCube,
+    newer: FloatCube,
+    usual: FloatMatrix,
 ) -> None:
-    """Give each row from `first` to before `end` mean and squared deviations from itself to the end."""
-    capacity, columns = ring.shape
-    for seq in range(end - 1, first - 1, -1):
-        at = seq % capacity
-        later = (seq + 1) % capacity
-        n = end - seq
-        for k in range(columns):
-            if n == 1:
-                front_mean[at, k] = ring[at, k]
-                front_m2[at, k] = 0.0
-            else:
-                delta = ring[at, k] - front_mean[later, k]
-                front_mean[at, k] = front_mean[later, k] + delta / n
-                front_m2[at, k] = front_m2[later, k] + delta * (ring[at, k] - front_mean[at, k])
+    """Write the centre of each column of a full window, and one over its spread."""
+    if not robust:
+        sliding_moments.moments(seen, window, border, older, newer, usual)
+    for k in range(floors.shape[0]):
+        if robust:
+            usual[_CENTRE, k] = sliding_median.median(ordered, k)
+            deviation = sliding_median.median_deviation(ordered, k, usual[_CENTRE, k])
+            spread = _NORMAL_SPREAD * deviation
+        else:
+            spread = np.sqrt(usual[_SHARPNESS, k])
+        usual[_SHARPNESS, k] = 1.0 / max(spread, floors[k])
 
 
 @njit(cache=True)
 def _score_learn(  # noqa: PLR0917 - compiled; buffers come by position
+    slots: IntVector,
+    starts: IntVector,
     points: FloatMatrix,
-    sequence: IntVector,
+    gaps_s: FloatVector,
+    to_explain: BoolVector,
+    window: int,
+    spacing_s: float,
+    robust: bool,  # noqa: FBT001 - numba passes by position
     floors: FloatVector,
-    ring: FloatMatrix,
-    front_mean: FloatMatrix,
-    front_m2: FloatMatrix,
-    back: FloatMatrix,
-    cursor: IntVector,  # rows learned, border between the two stacks
+    seen: IntVector,
+    since_s: FloatVector,
+    borders: IntVector,
+    usual: FloatCube,
+    rings: FloatCube,
+    ordered: FloatCube,
+    totals: FloatTesseract,
+    joined: FloatTesseract,
+    older: FloatTesseract,
+    newer: FloatTesseract,
     scores: FloatVector,
     shares: FloatMatrix,
 ) -> None:
-    """Score each point against the last `len(ring)` ones, then put it in their place.
-
-    A row of the ring is overwritten by the point that is a whole window later, when no front needs it.
-    """
-    capacity, columns = ring.shape
-    for i in range(points.shape[0]):
-        seq = cursor[_SEEN]
-        first = seq - capacity
-        if first > cursor[_BORDER]:
-            _rebuild_front(first, seq, ring, front_mean, front_m2)
-            cursor[_BORDER] = seq
-            back[:] = 0.0
-        new = seq - cursor[_BORDER]
-        old = cursor[_BORDER] - first
-        at = max(first, 0) % capacity
-        if first >= 0:
-            total = 0.0
-            for k in range(columns):
-                if old == 0:
-                    mean, m2 = back[0, k], back[1, k]
-                elif new == 0:
-                    mean, m2 = front_mean[at, k], front_m2[at, k]
+    """Score each point against the window of its market, then put it in the place of the oldest one."""
+    columns = points.shape[1]
+    for run in range(slots.shape[0]):
+        slot = slots[run]
+        ring, sorted_, norm = rings[slot], ordered[slot], usual[slot]
+        total, join, old, new = totals[slot], joined[slot], older[slot], newer[slot]
+        count, since = seen[slot], since_s[slot]
+        for i in range(starts[run], starts[run + 1]):
+            if count >= window:
+                squares = 0.0
+                for k in range(columns):
+                    z = (points[i, k] - norm[_CENTRE, k]) * norm[_SHARPNESS, k]
+                    z = min(max(z, -_LARGEST_Z), _LARGEST_Z)
+                    squares += z * z
+                    shares[i, k] = z * z
+                scores[i] = np.sqrt(squares)
+                part = 1.0 / squares if to_explain[i] and squares > 0.0 else 0.0
+                for k in range(columns):
+                    shares[i, k] *= part
+            since += gaps_s[i]
+            if count < window or since >= spacing_s:
+                if robust:
+                    _learn_ordered(points, i, count, ring, sorted_)
                 else:
-                    delta = back[0, k] - front_mean[at, k]
-                    mean = front_mean[at, k] + delta * new / capacity
-                    m2 = front_m2[at, k] + back[1, k] + delta * delta * old * new / capacity
-                deviation = max(np.sqrt(m2 / (capacity - 1)), floors[k])
-                z = (points[i, k] - mean) / deviation
-                shares[i, k] = z * z
-                total += z * z
-            scores[i] = np.sqrt(total)
-            for k in range(columns):
-                shares[i, k] = shares[i, k] / total if total > 0.0 else 0.0
-        else:
-            scores[i] = np.nan
-            shares[i, :] = 0.0
-        if sequence[i] < 0:
-            continue
-        for k in range(columns):
-            delta = points[i, k] - back[0, k]
-            back[0, k] += delta / (new + 1)
-            back[1, k] += delta * (points[i, k] - back[0, k])
-            ring[seq % capacity, k] = points[i, k]
-        cursor[_SEEN] = seq + 1
+                    sliding_moments.learn(
+                        points, i, count, window, borders, slot, ring, total, join, old, new
+                    )
+                count += 1
+                since = 0.0
+                if count >= window:
+                    _judge(count, window, borders[slot], robust, floors, sorted_, old, new, norm)
+        seen[slot], since_s[slot] = count, since
 
 
 class ZScore:
-    """Scores a trade by how far the market's last ten seconds are from the usual."""
+    """Scores a trade by how far the market's last ten seconds are from the usual; all markets, by slot."""
 
     name = "zscore"
     kind = "zscore"
@@ -162,60 +199,125 @@ class ZScore:
         self._gather = Gather(PRICE_COLUMNS, features=features)
         self.columns = self._gather.names
         self._eligible = params.floors.bind(features)
-        shape = (params.window_trades, len(self.columns))
-        self._spacing = Spacing(
-            capacity=params.window_trades, spacing_s=params.min_spacing_s, features=features
-        )
-        self._ring = np.zeros(shape, np.float64)
-        self._front_mean = np.zeros(shape, np.float64)
-        self._front_m2 = np.zeros(shape, np.float64)
-        self._back = np.zeros((2, len(self.columns)), np.float64)
-        self._cursor = np.zeros(2, np.int64)
+        self._gap = features.index("inter_arrival_s")
+        self._params = params
+        columns, window = len(self.columns), params.window_trades
+        blocks = 0 if params.robust else sliding_moments.blocks(window)
+        block = 0 if params.robust else sliding_moments.BLOCK
+        self._seen = np.zeros(0, np.int64)
+        self._since_s = np.zeros(0, np.float64)
+        self._usual = np.zeros((0, 2, columns), np.float64)
+        self._rings = np.zeros((0, window if params.robust else blocks * block, columns), np.float64)
+        self._ordered = np.zeros((0, columns, window if params.robust else 0), np.float64)
+        self._totals = np.zeros((0, blocks, 2, columns), np.float64)
+        self._joined = np.zeros((0, blocks, 2, columns), np.float64)
+        self._older = np.zeros((0, block, 2, columns), np.float64)
+        self._newer = np.zeros((0, 1, 2, columns), np.float64)
+        self._borders = np.zeros(0, np.int64)
 
-    def score_learn(self, rows: FloatMatrix) -> Scored:
+    def open(self, slot: int, *, identity: str) -> None:  # noqa: ARG002 - nothing here is random
+        """Begin with an empty window."""
+        self._seen = resized(self._seen, slot)
+        self._since_s = resized(self._since_s, slot)
+        self._usual = resized(self._usual, slot)
+        self._rings = resized(self._rings, slot)
+        self._ordered = resized(self._ordered, slot)
+        self._totals = resized(self._totals, slot)
+        self._joined = resized(self._joined, slot)
+        self._older = resized(self._older, slot)
+        self._newer = resized(self._newer, slot)
+        self._borders = resized(self._borders, slot)
+        self._seen[slot] = 0
+        self._since_s[slot] = 0.0
+        self._newer[slot] = 0.0
+        self._borders[slot] = 0
+
+    def close(self, slot: int) -> None:
+        """Free a slot; its next market begins with an empty window."""
+
+    def score_learn(self, runs: Runs, rows: FloatMatrix, *, explain_all: bool = False) -> Scored:
         """Score each row, then learn it."""
-        points = self._gather(rows)
-        scores = np.empty(len(rows), np.float64)
-        shares = np.empty(points.shape, np.float64)
+        eligible = self._eligible(rows)
+        scores = np.full(len(rows), np.nan, np.float64)
+        shares = np.zeros((len(rows), len(self.columns)), np.float64)
         _score_learn(
-            points,
-            self._spacing.choose(rows).sequence,
+            *runs,
+            self._gather(rows),
+            rows[:, self._gap],
+            np.ones_like(eligible) if explain_all else eligible,
+            self._params.window_trades,
+            self._params.min_spacing_s,
+            self._params.robust,
             self._gather.floors,
-            self._ring,
-            self._front_mean,
-            self._front_m2,
-            self._back,
-            self._cursor,
+            self._seen,
+            self._since_s,
+            self._borders,
+            self._usual,
+            self._rings,
+            self._ordered,
+            self._totals,
+            self._joined,
+            self._older,
+            self._newer,
             scores,
             shares,
         )
-        return Scored(scores, shares, self._eligible(rows))
+        return Scored(scores, shares, eligible)
 
-    def state(self) -> State:
-        """Return the window; the aggregates of its older part are computed anew when it is loaded."""
+    def _places(self, seen: int) -> IntVector:
+        """Return where in a ring the rows of the window are, the oldest first."""
+        first = max(0, seen - self._params.window_trades)
+        places: IntVector = np.arange(first, seen, dtype=np.int64) % self._rings.shape[1]
+        return places
+
+    def state(self, slot: int) -> State:
+        """Return the window, the oldest row first; all else follows from it."""
+        seen = int(self._seen[slot])
         return {
-            "ring": self._ring.copy(),
-            "back": self._back.copy(),
-            "cursor": self._cursor.copy(),
-            **nested("spacing", self._spacing.state()),
+            "window": self._rings[slot, self._places(seen)],
+            "seen": seen,
+            "since_s": float(self._since_s[slot]),
         }
 
-    def load_state(self, state: State) -> None:
+    def load_state(self, slot: int, state: State) -> None:
         """Go on from a state.
 
         Raises:
             ValueError: it is damaged, or of another window.
         """
-        ring = loaded(state, "ring", self._ring, shape=self._ring.shape)
-        back = loaded(state, "back", self._back, shape=self._back.shape)
-        cursor = loaded(state, "cursor", self._cursor, shape=self._cursor.shape)
-        seen, border = int(cursor[_SEEN]), int(cursor[_BORDER])
-        first = max(0, seen - len(ring))
-        if not 0 <= border <= seen or seen - border > len(ring) + 1:
-            raise ValueError(f"{border} of {seen} is no possible border in a window of {len(ring)}")
-        self._spacing.load_state(under("spacing", state))
-        self._ring, self._back, self._cursor = ring, back, cursor
-        _rebuild_front(first, max(first, border), ring, self._front_mean, self._front_m2)
+        length, robust = self._params.window_trades, self._params.robust
+        seen, since_s = loaded_int(state, "seen"), loaded_float(state, "since_s")
+        if seen < 0:
+            raise ValueError(f"seen must be 0 or more, not {seen}")
+        window = loaded(state, "window", self._rings, shape=(min(seen, length), len(self.columns)))
+        self._rings[slot, self._places(seen)] = window
+        self._seen[slot], self._since_s[slot] = seen, since_s
+        if robust:
+            self._ordered[slot, :, : len(window)] = np.sort(window, axis=0).T
+        else:
+            sliding_moments.restore(
+                seen,
+                length,
+                self._borders,
+                slot,
+                self._rings[slot],
+                self._totals[slot],
+                self._joined[slot],
+                self._older[slot],
+                self._newer[slot],
+            )
+        if seen >= length:
+            _judge(
+                seen,
+                length,
+                int(self._borders[slot]),
+                robust,
+                self._gather.floors,
+                self._ordered[slot],
+                self._older[slot],
+                self._newer[slot],
+                self._usual[slot],
+            )
 
     def sentence(self, finding: Finding) -> str:
         """Return what moved, on which volume, and how rare that is."""

@@ -13,6 +13,7 @@ from detector.features import FEATURES
 from detector.online.columns import PRICE_COLUMNS, Gather
 from detector.online.forest import Forest, ForestParams
 from detector.online.zscore import ZScore, ZScoreParams
+from detector.single_market import SingleMarket
 
 WINDOW = 50
 SPIKES = st.lists(st.tuples(st.integers(0, 299), st.sampled_from([1e6, 1e12])), max_size=5)
@@ -32,7 +33,8 @@ def rows_of(
 @given(st.integers(0, 10), SPIKES)
 def test_zscore_agrees_with_exact_moments_through_spikes(seed: int, spikes: list[tuple[int, float]]) -> None:
     rows = rows_of(seed, 300, spikes)
-    zscore = ZScore(ZScoreParams(window_trades=WINDOW, min_spacing_s=0.0), features=FEATURES)
+    params = ZScoreParams(window_trades=WINDOW, min_spacing_s=0.0)
+    zscore = SingleMarket(ZScore(params, features=FEATURES), identity="")
     gather = Gather(PRICE_COLUMNS, features=FEATURES)
     points = gather(rows)
     scores = zscore.score_learn(rows).scores

@@ -146,7 +146,7 @@ def test_evicting_forgets() -> None:
         ("venues", "x"),
         ("0/features/ring", np.zeros(3)),
         ("0/budget/weight", None),
-        ("0/zscore/detector/back", np.zeros((2, 3))),
+        ("0/zscore/detector/window", np.zeros((2, 3))),
         ("0/forest/calibrator/seen", 1.5),
         ("0/combined/is_muted", 0),
     ],

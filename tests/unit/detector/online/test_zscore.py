@@ -7,6 +7,7 @@ from detector.arrays import FloatMatrix
 from detector.features import FEATURES
 from detector.online.zscore import ZScore, ZScoreParams
 from detector.price_move import PriceFloors
+from detector.single_market import SingleMarket
 
 RETURN = FEATURES.index("return_10s")
 
@@ -17,8 +18,9 @@ def rows_of(n: int, *, seed: int = 1) -> FloatMatrix:
     return rows
 
 
-def made(**params: object) -> ZScore:
-    return ZScore(ZScoreParams(window_trades=100, **params), features=FEATURES)  # type: ignore[arg-type]
+def made(**params: object) -> SingleMarket:
+    stage = ZScore(ZScoreParams(window_trades=100, **params), features=FEATURES)  # type: ignore[arg-type]
+    return SingleMarket(stage, identity="")
 
 
 def test_the_first_score_comes_after_a_full_window() -> None:
