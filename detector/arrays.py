@@ -72,6 +72,18 @@ def loaded_float(state: State, key: str) -> float:
     return value
 
 
+def loaded_flag(state: State, key: str) -> bool:
+    """Return a boolean of a snapshot.
+
+    Raises:
+        ValueError: it is missing or no boolean.
+    """
+    value = state.get(key)
+    if not isinstance(value, bool):
+        raise ValueError(f"{key} is missing or no boolean")  # noqa: TRY004 - a damaged snapshot is a wrong value
+    return value
+
+
 def loaded_str(state: State, key: str) -> str:
     """Return a text of a snapshot.
 

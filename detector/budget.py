@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from detector.arrays import FloatVector, IntVector, loaded
+from detector.arrays import FloatVector, IntMatrix, IntVector, loaded, resized
+from detector.runs import Runs
 from shared.clock import MICROSECONDS_PER_DAY, MICROSECONDS_PER_SECOND
 from shared.stream.step import State
 
@@ -26,54 +27,69 @@ _FIRST, _LATEST = range(2)
 
 @njit(cache=True)
 def _count(
+    slots: IntVector,
+    starts: IntVector,
     clock_us: IntVector,
     budget: float,
-    weight: FloatVector,
-    times: IntVector,
+    weights: FloatVector,
+    times: IntMatrix,
     per_day: FloatVector,
     out: FloatVector,
 ) -> None:
-    for i in range(clock_us.shape[0]):
-        now = clock_us[i]
-        if weight[0] == 0.0:
-            times[:] = now
-        elif now < times[_LATEST]:
-            # The market's clock was set back (see features.py): what was counted so far keeps its age.
-            times[_FIRST] += now - times[_LATEST]
-        elif now > times[_LATEST]:
-            weight[0] *= np.exp((times[_LATEST] - now) / _DAY_US)
-        times[_LATEST] = now
-        weight[0] += 1.0
-        known = -np.expm1(-max(now - times[_FIRST], _SHORTEST_US) / _DAY_US)
-        per_day[i] = weight[0] / known
-        out[i] = min(budget / per_day[i], LARGEST_THRESHOLD)
+    for run in range(slots.shape[0]):
+        slot = slots[run]
+        weight, first, latest = weights[slot], times[slot, _FIRST], times[slot, _LATEST]
+        for i in range(starts[run], starts[run + 1]):
+            now = clock_us[i]
+            if weight == 0.0:
+                first = now
+            elif now < latest:
+                # The market's clock was set back (see features.py): what was counted so far keeps its age.
+                first += now - latest
+            elif now > latest:
+                weight *= np.exp((latest - now) / _DAY_US)
+            latest = now
+            weight += 1.0
+            known = -np.expm1(-max(now - first, _SHORTEST_US) / _DAY_US)
+            per_day[i] = weight / known
+            out[i] = min(budget / per_day[i], LARGEST_THRESHOLD)
+        weights[slot], times[slot, _FIRST], times[slot, _LATEST] = weight, first, latest
 
 
 class Budget:
-    """Turns the alert budget of one market into thresholds on rarity."""
+    """Turns the alert budget, the same for every market, into thresholds on rarity."""
 
     def __init__(self, *, per_day: float) -> None:
         self._per_day = per_day
-        self._weight = np.zeros(1, np.float64)
-        self._times = np.zeros(2, np.int64)
+        self._weights = np.zeros(0, np.float64)
+        self._times = np.zeros((0, 2), np.int64)
 
-    def thresholds(self, clock_us: IntVector) -> tuple[FloatVector, FloatVector]:
+    def open(self, slot: int, *, identity: str) -> None:  # noqa: ARG002 - a stage's signature
+        """Begin to count a market's trades."""
+        self._weights = resized(self._weights, slot)
+        self._times = resized(self._times, slot)
+        self._weights[slot] = 0.0
+        self._times[slot] = 0
+
+    def close(self, slot: int) -> None:
+        """Free a slot; its next market begins at nothing."""
+
+    def thresholds(self, runs: Runs, clock_us: IntVector) -> tuple[FloatVector, FloatVector]:
         """Count n trades at their event times; return n thresholds and the n estimates of trades per day."""
         trades_per_day = np.empty(len(clock_us), np.float64)
         thresholds = np.empty(len(clock_us), np.float64)
-        _count(clock_us, self._per_day, self._weight, self._times, trades_per_day, thresholds)
+        _count(*runs, clock_us, self._per_day, self._weights, self._times, trades_per_day, thresholds)
         return thresholds, trades_per_day
 
-    def state(self) -> State:
-        """Return a copy of the count."""
-        return {"weight": self._weight.copy(), "times": self._times.copy()}
+    def state(self, slot: int) -> State:
+        """Return a copy of a market's count."""
+        return {"weight": self._weights[slot : slot + 1].copy(), "times": self._times[slot].copy()}
 
-    def load_state(self, state: State) -> None:
+    def load_state(self, slot: int, state: State) -> None:
         """Go on from a state.
 
         Raises:
             ValueError: it is damaged.
         """
-        weight = loaded(state, "weight", self._weight, shape=(1,))
-        self._times = loaded(state, "times", self._times, shape=(2,))
-        self._weight = weight
+        self._weights[slot] = loaded(state, "weight", self._weights, shape=(1,))[0]
+        self._times[slot] = loaded(state, "times", self._times, shape=(2,))

@@ -3,41 +3,75 @@
 Validate, update features, score (before learning), calibrate to rarity, compare with the threshold, run the
 episode, learn. Detectors cannot differ in that order, nor in what warming up or an invalid number means.
 
+A batch costs a fixed number of calls, whatever the number of markets in it: trades are sorted by market, and
+every stage judges the runs of all markets at once, each with its own state (`detector/runs.py`).
+
 The engine is a `shared.stream.step.Step`: it knows no Kafka, no clock, and no randomness that is not seeded
 per market and detector. What it returns does not depend on how trades are cut into batches, nor on other
 markets.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from detector.arrays import loaded_str, nested, under
+from detector.batch import sort_by_market
+from detector.budget import Budget
 from detector.catalogue import CATALOGUE
-from detector.market import Emission, Market
-from detector.params import EngineParams, make_detector
-from shared.codec import content_id, trade_fault
+from detector.lane import CombinedLane, Judgement, Lane
+from detector.online.protocol import DetectorStage, Stage
+from detector.params import EngineParams, make_detectors, make_features
+from detector.telling import Emission, Evidence, Teller
+from shared.codec import content_id
 from shared.errors import SnapshotRefusedError
 from shared.events import Trade
 from shared.stream.step import OutputEvent, State
 
 # Raise it when the engine finds or stores something else than before with the same parameters.
-_VERSION: Final = 1
-_INFINITE: Final = float("inf")
-# The end of the year 9999: a later time is no time, and would not fit the arithmetic of windows.
-_TIME_END_US: Final = 253_402_300_800_000_000
+_VERSION: Final = 2
+_LARGEST: Final = 2**63 - 1
 
 
 class Engine:
     """Judges the trades of many markets.
 
+    All that is enabled runs, and the members of what is enabled, whose own anomalies stay unpublished.
+
     Attributes:
         rejected_trades: trades passed over since the start because a number in them made no sense.
     """
 
-    def __init__(self, params: EngineParams) -> None:
+    def __init__(self, params: EngineParams, *, detectors: Mapping[str, DetectorStage] | None = None) -> None:
+        """Make an engine without any market.
+
+        Args:
+            params: what it finds.
+            detectors: by name in the catalogue, to be used instead of those that the parameters make.
+        """
         self._params = params
-        self._markets: dict[str, dict[str, Market]] = {}
-        self._fingerprint = _fingerprint(params)
+        self._features = make_features(params)
+        self._budget = Budget(per_day=params.budget_per_day)
+        made = make_detectors(params, features=self._features.names) | dict(detectors or {})
+        self._lanes = {name: Lane(detector, params) for name, detector in made.items()}
+        self._combined = {
+            entry.name: (
+                CombinedLane((self._lanes[entry.members[0]], self._lanes[entry.members[1]]), params),
+                entry.members,
+            )
+            for entry in CATALOGUE
+            if entry.members and entry.name in params.enabled
+        }
+        self._published = [entry.name for entry in CATALOGUE if entry.name in params.enabled]
+        self._stages: dict[str, Stage] = {"features": self._features, "budget": self._budget, **self._lanes}
+        self._stages |= {name: combined for name, (combined, _) in self._combined.items()}
+        # One slot per venue of a market: the place of its state in every stage.
+        self._slots: dict[tuple[str, str], int] = {}
+        self._venues: dict[str, dict[str, int]] = {}
+        self._free: list[int] = []
+        self._slots_made = 0
+        self._fingerprint = content_id(
+            "engine", _VERSION, repr(params), *(detector.fingerprint for detector in made.values())
+        )
         self.rejected_trades = 0
 
     @property
@@ -47,29 +81,75 @@ class Engine:
 
     def on_batch(self, trades: Sequence[Trade]) -> list[OutputEvent]:
         """Judge the trades, learn them, and return what was found, in order of the source trades."""
-        places: dict[tuple[str, str], list[int]] = {}
-        for at, trade in enumerate(trades):
-            if _is_sound(trade):
-                places.setdefault((trade.symbol, trade.exchange), []).append(at)
-            else:
-                self.rejected_trades += 1
-        found: list[Emission] = []
-        for (symbol, exchange), rows in places.items():
-            market = self._market(symbol, exchange)
-            emissions = market.judge([trades[row] for row in rows])
-            found += [Emission(rows[emission.row], emission.event) for emission in emissions]
-        found.sort(key=lambda emission: emission.row)
-        return [emission.event for emission in found]
+        try:
+            batch = sort_by_market(trades, self._slot_of)
+        except OverflowError:
+            kept = [trade for trade in trades if _fits(trade)]
+            self.rejected_trades += len(trades) - len(kept)
+            return self.on_batch(kept)
+        self.rejected_trades += len(trades) - len(batch.order)
+        if not batch.order.size:
+            return []
+        rows, clock_us = self._features.update(batch.runs, batch.tape)
+        thresholds, per_day = self._budget.thresholds(batch.runs, clock_us)
+        evidence = Evidence(
+            batch=batch,
+            names=self._features.names,
+            rows=rows,
+            clock_us=clock_us,
+            thresholds=thresholds,
+            per_day=per_day,
+        )
+        emissions = self._emissions(evidence)
+        # By trade; of one trade, what was stopped comes first, then the detectors in their order.
+        emissions.sort(key=lambda emission: int(batch.order[emission.row]))
+        return [emission.event for emission in emissions]
 
-    def _market(self, symbol: str, exchange: str) -> Market:
-        venues = self._markets.setdefault(symbol, {})
-        if exchange not in venues:
-            venues[exchange] = Market(self._params, exchange=exchange, symbol=symbol)
-        return venues[exchange]
+    def _emissions(self, evidence: Evidence) -> list[Emission]:
+        judgements: dict[str, Judgement] = {}
+        emissions: list[Emission] = []
+        for name, lane in self._lanes.items():
+            judgements[name] = lane.consider(evidence.batch.runs, evidence.rows, evidence.clock_us)
+            if judgements[name].custody:
+                emissions += Teller(lane, judgements[name], evidence).tell_custody()
+        for name, (combined, (first, second)) in self._combined.items():
+            judgements[name] = combined.consider(judgements[first], judgements[second])
+        for name in self._published:
+            lane_or_combined = self._combined[name][0] if name in self._combined else self._lanes[name]
+            emissions += Teller(lane_or_combined, judgements[name], evidence).tell()
+        return emissions
+
+    def _slot_of(self, venue: tuple[str, str]) -> int:
+        slot = self._slots.get(venue)
+        if slot is None:
+            slot = self._open(*venue)
+            self._hold(venue, slot)
+        return slot
+
+    def _open(self, exchange: str, symbol: str) -> int:
+        """Give a slot of every stage to a venue of a market."""
+        if not self._free:
+            self._free.append(self._slots_made)
+            self._slots_made += 1
+        slot = self._free.pop()
+        for stage in self._stages.values():
+            stage.open(slot, identity=f"{exchange}/{symbol}")
+        return slot
+
+    def _hold(self, venue: tuple[str, str], slot: int) -> None:
+        exchange, symbol = venue
+        self._slots[venue] = slot
+        self._venues.setdefault(symbol, {})[exchange] = slot
+
+    def _close(self, slots: Iterable[int]) -> None:
+        for slot in slots:
+            for stage in self._stages.values():
+                stage.close(slot)
+            self._free.append(slot)
 
     def symbols(self) -> Iterable[str]:
         """Return the markets that have state."""
-        return list(self._markets)
+        return list(self._venues)
 
     def snapshot(self, symbol: str) -> State:
         """Return a copy of the whole state of a market on all its venues.
@@ -77,13 +157,14 @@ class Engine:
         Raises:
             KeyError: the market has no state.
         """
-        venues = self._markets[symbol]
+        venues = self._venues[symbol]
         # Venues are numbered, because nothing forbids a slash in a venue's name.
         names = sorted(venues)
         state: State = {"venues": len(names)}
         for number, name in enumerate(names):
             state[f"{number}/venue"] = name
-            state |= nested(f"{number}", venues[name].state())
+            for part, stage in self._stages.items():
+                state |= nested(f"{number}/{part}", stage.state(venues[name]))
         return state
 
     def restore(self, symbol: str, state: State) -> None:
@@ -92,35 +173,32 @@ class Engine:
         Raises:
             SnapshotRefusedError: the state is damaged, or of other parameters; the market is left as it was.
         """
-        venues: dict[str, Market] = {}
+        venues: dict[str, int] = {}
         try:
             for number in range(int(state["venues"])):
                 part = under(f"{number}", state)
                 name = loaded_str(part, "venue")
-                venues[name] = Market(self._params, exchange=name, symbol=symbol)
-                venues[name].load_state(part)
+                venues[name] = self._open(name, symbol)
+                for key, stage in self._stages.items():
+                    stage.load_state(venues[name], under(key, part))
         except (KeyError, TypeError, ValueError) as error:
+            self._close(venues.values())
             raise SnapshotRefusedError(symbol=symbol, reason=str(error)) from error
-        self._markets[symbol] = venues
+        self.evict(symbol)
+        for name, slot in venues.items():
+            self._hold((name, symbol), slot)
 
     def evict(self, symbol: str) -> None:
         """Forget a market; unknown ones are ignored."""
-        self._markets.pop(symbol, None)
+        venues = self._venues.pop(symbol, {})
+        self._close(self._slots.pop((exchange, symbol)) for exchange in venues)
 
 
-def _is_sound(trade: Trade) -> bool:
-    """Return whether a trade may be judged: `trade_fault`, with a fast way for the usual case."""
-    is_usual = 0.0 < trade.price * trade.quantity < _INFINITE and trade.price > 0.0 and trade.trade_id >= 0
-    return 0 <= trade.event_time_us < _TIME_END_US and (is_usual or trade_fault(trade) is None)
-
-
-def _fingerprint(params: EngineParams) -> str:
-    detectors = (
-        make_detector(entry.name, params, features=params.features.names, identity="").fingerprint
-        for entry in CATALOGUE
-        if not entry.members
+def _fits(trade: Trade) -> bool:
+    """Return whether the trade's integers are no larger than those of the wire."""
+    return all(
+        -_LARGEST <= n <= _LARGEST for n in (trade.trade_id, trade.event_time_us, trade.received_time_us)
     )
-    return content_id("engine", _VERSION, repr(params), *detectors)
 
 
 def warm_up_kernels(params: EngineParams | None = None) -> None:

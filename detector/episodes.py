@@ -4,16 +4,30 @@ An episode opens with the first anomalous trade. It is updated when it has becom
 was last told: a rarity `RARER` times lower, or, for detectors that decide on their score, a score `STRONGER`
 times higher. It closes when `quiet_us` of event time have passed without an anomalous trade, and that is told
 at the market's next trade, whenever it comes: event time alone decides, so a replay tells the same.
+
+The episodes of one detector on all markets lie in arrays by slot, and a kernel goes through a batch; Python
+is asked only where something is to be told (a turn).
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from detector.arrays import IntVector, loaded_int, loaded_str
+from detector.arrays import (
+    BoolVector,
+    FloatMatrix,
+    FloatVector,
+    IntMatrix,
+    IntVector,
+    loaded_float,
+    loaded_int,
+    loaded_str,
+    resized,
+)
 from detector.online.protocol import DecidesOn
+from detector.runs import Runs
 from shared import codec
 from shared.errors import InvalidRecordError
 from shared.events import Anomaly, Episode, EpisodePhase
@@ -22,156 +36,227 @@ from shared.stream.step import State
 RARER: Final = 10.0
 STRONGER: Final = 1.5
 
+_OPENED, _UPDATED, _CLOSED = range(3)
+_PHASES: Final = (EpisodePhase.OPENED, EpisodePhase.UPDATED, EpisodePhase.CLOSED)
+# Columns of the arrays by slot.
+_FIRST, _LAST, _TRADES = range(3)
+_PEAK_SCORE, _PEAK_RARITY, _TOLD = range(3)
+
 
 class Turn(NamedTuple):
     """A change in the life of an episode.
 
     Attributes:
+        slot: of the market.
         row: of the trade at which it is told.
         episode: as it stands then; its id is empty when this turn opens it.
         told: what was told last; None when this turn opens it.
     """
 
+    slot: int
     row: int
     episode: Episode
     told: Anomaly | None
 
 
-@dataclass(kw_only=True)
-class _Running:
-    opened_us: int
-    last_us: int
-    trades: int
-    peak_score: float
-    peak_rarity: float
-    told: Anomaly | None = None
+class Verdicts(NamedTuple):
+    """What a detector made of n rows.
+
+    Attributes:
+        clock_us: n event times.
+        over: n, whether a row is an anomaly.
+        scores: n.
+        rarities: n; NaN counts as 1.
+    """
+
+    clock_us: IntVector
+    over: BoolVector
+    scores: FloatVector
+    rarities: FloatVector
 
 
 @njit(cache=True)
-def _first_quiet(clock_us: IntVector, start: int, end: int, last_us: int, quiet_us: int) -> int:
-    """Return the first row after enough silence, or with a clock set back; `end` if there is none."""
-    for i in range(start, end):
-        if clock_us[i] - last_us > quiet_us or clock_us[i] < last_us:
-            return i
-    return end
+def _advance(  # noqa: PLR0917 - compiled; buffers come by position
+    slots: IntVector,
+    first_rows: IntVector,
+    end_rows: IntVector,
+    clock_us: IntVector,
+    over: BoolVector,
+    scores: FloatVector,
+    rarities: FloatVector,
+    by_rarity: bool,  # noqa: FBT001 - numba passes by position
+    quiet_us: int,
+    is_open: BoolVector,
+    marks: IntMatrix,
+    levels: FloatMatrix,
+    phases: IntVector,
+) -> int:
+    """Go on with each run up to its first turn, and return how many runs have one.
+
+    Of a run with a turn, `phases` says which, and `first_rows` becomes its row; of others `phases` is -1.
+    """
+    turns = 0
+    for run in range(slots.shape[0]):
+        slot = slots[run]
+        phases[run] = -1
+        for i in range(first_rows[run], end_rows[run]):
+            if not is_open[slot] and not over[i]:
+                continue
+            now = clock_us[i]
+            phase = -1
+            if is_open[slot] and (now - marks[slot, _LAST] > quiet_us or now < marks[slot, _LAST]):
+                is_open[slot] = False
+                phase = _CLOSED
+            elif over[i]:
+                rarity = 1.0 if np.isnan(rarities[i]) else rarities[i]
+                if not is_open[slot]:
+                    is_open[slot] = True
+                    marks[slot, _FIRST] = now
+                    marks[slot, _TRADES] = 0
+                    levels[slot, _PEAK_SCORE] = scores[i]
+                    levels[slot, _PEAK_RARITY] = rarity
+                    phase = _OPENED
+                else:
+                    told = levels[slot, _TOLD]
+                    is_stranger = rarity * RARER <= told if by_rarity else scores[i] >= STRONGER * told
+                    phase = _UPDATED if is_stranger else -1
+                marks[slot, _LAST] = now
+                marks[slot, _TRADES] += 1
+                levels[slot, _PEAK_SCORE] = max(levels[slot, _PEAK_SCORE], scores[i])
+                levels[slot, _PEAK_RARITY] = min(levels[slot, _PEAK_RARITY], rarity)
+            if phase >= 0:
+                phases[run] = phase
+                first_rows[run] = i
+                turns += 1
+                break
+    return turns
 
 
 class Episodes:
-    """The episodes of one detector on one market.
+    """The episodes of one detector on all markets.
 
-    After each `Turn` but a closing one, the caller says what it told with `told`.
+    After each `Turn` but a closing one, the caller says what it told with `told`, or drops it.
     """
 
     def __init__(self, *, quiet_us: int, decides_on: DecidesOn) -> None:
         self._quiet_us = quiet_us
         self._by_rarity = decides_on == "rarity"
-        self._running: _Running | None = None
-        self._checked = 0
+        self._is_open = np.zeros(0, np.bool_)
+        self._marks = np.zeros((0, 3), np.int64)
+        self._levels = np.zeros((0, 3), np.float64)
+        self._told: dict[int, Anomaly] = {}
 
-    @property
-    def is_running(self) -> bool:
-        """Whether an episode is open."""
-        return self._running is not None
+    def open(self, slot: int) -> None:
+        """Give a slot to a market, which has no episode yet."""
+        self._is_open = resized(self._is_open, slot)
+        self._marks, self._levels = resized(self._marks, slot), resized(self._levels, slot)
+        self._is_open[slot] = False
 
-    def begin(self) -> None:
-        """Start on a new batch of rows."""
-        self._checked = 0
+    def close(self, slot: int) -> None:
+        """Free a slot."""
+        self._told.pop(slot, None)
 
-    def closing(self, clock_us: IntVector, end: int) -> Turn | None:
-        """Return the end of the running episode, if silence closes it before row `end`."""
-        running = self._running
-        if running is None:
-            return None
-        row = _first_quiet(clock_us, self._checked, end, running.last_us, self._quiet_us)
-        self._checked = row
-        if row == end:
-            return None
-        self._running = None
-        return Turn(row, self._episode(running, EpisodePhase.CLOSED), running.told)
+    def is_running(self, slot: int) -> bool:
+        """Return whether an episode is open."""
+        return bool(self._is_open[slot])
 
-    def hit(self, row: int, *, time_us: int, score: float, rarity: float) -> Turn | None:
-        """Take in an anomalous trade; return a turn when it opens an episode or makes it markedly stranger.
+    def turns(self, runs: Runs, verdicts: Verdicts) -> Iterator[Turn]:
+        """Yield what is to be told about n rows, market by market and in the order of their rows.
 
-        Args:
-            row: of the trade in the batch.
-            time_us: its event time.
-            score: its raw score.
-            rarity: its rarity; 1 when unknown.
+        The caller answers each turn with `told` or `drop` before it asks for the next.
         """
-        self._checked = row + 1
-        running = self._running
-        if running is None:
-            self._running = running = _Running(
-                opened_us=time_us, last_us=time_us, trades=1, peak_score=score, peak_rarity=rarity
+        first_rows, end_rows = runs.starts[:-1].copy(), runs.starts[1:]
+        phases = np.empty(len(runs.slots), np.int64)
+        if not self._advance(runs.slots, first_rows, end_rows, verdicts, phases):
+            return
+        for run in np.flatnonzero(phases >= 0).tolist():
+            one = slice(run, run + 1)
+            is_left = True
+            while is_left:
+                phase, row, slot = int(phases[run]), int(first_rows[run]), int(runs.slots[run])
+                yield self._turn(slot, row, phase)
+                # The trade that closes one episode may open the next.
+                first_rows[run] += phase != _CLOSED
+                is_left = bool(
+                    self._advance(runs.slots[one], first_rows[one], end_rows[one], verdicts, phases[one])
+                )
+
+    def _advance(
+        self,
+        slots: IntVector,
+        first_rows: IntVector,
+        end_rows: IntVector,
+        verdicts: Verdicts,
+        phases: IntVector,
+    ) -> int:
+        return int(
+            _advance(
+                slots,
+                first_rows,
+                end_rows,
+                *verdicts,
+                self._by_rarity,
+                self._quiet_us,
+                self._is_open,
+                self._marks,
+                self._levels,
+                phases,
             )
-            return Turn(row, self._episode(running, EpisodePhase.OPENED), None)
-        running.last_us = time_us
-        running.trades += 1
-        running.peak_score = max(running.peak_score, score)
-        running.peak_rarity = min(running.peak_rarity, rarity)
-        told = running.told
-        if told is None:
-            return None
-        told_rarity = 1.0 if told.rarity is None else told.rarity
-        is_stranger = rarity * RARER <= told_rarity if self._by_rarity else score >= STRONGER * told.score
-        return Turn(row, self._episode(running, EpisodePhase.UPDATED), told) if is_stranger else None
-
-    def told(self, anomaly: Anomaly) -> None:
-        """Remember what has been told about the running episode."""
-        assert self._running is not None
-        self._running.told = anomaly
-
-    def drop_untold(self) -> None:
-        """Forget an episode whose opening could not be told; one that was told closes as any other."""
-        if self._running is not None and self._running.told is None:
-            self._running = None
-
-    @staticmethod
-    def _episode(running: _Running, phase: EpisodePhase) -> Episode:
-        return Episode(
-            episode_id=running.told.episode.episode_id if running.told else "",
-            phase=phase,
-            opened_us=running.opened_us,
-            last_us=running.last_us,
-            trades=running.trades,
-            peak_score=running.peak_score,
-            peak_rarity=running.peak_rarity,
         )
 
-    def state(self) -> State:
-        """Return the running episode; nothing when there is none."""
-        running = self._running
-        if running is None or running.told is None:
+    def _turn(self, slot: int, row: int, phase: int) -> Turn:
+        told = None if phase == _OPENED else self._told[slot]
+        if phase == _CLOSED:
+            del self._told[slot]
+        marks, levels = self._marks[slot].tolist(), self._levels[slot].tolist()
+        episode = Episode(
+            episode_id=told.episode.episode_id if told else "",
+            phase=_PHASES[phase],
+            opened_us=marks[_FIRST],
+            last_us=marks[_LAST],
+            trades=marks[_TRADES],
+            peak_score=levels[_PEAK_SCORE],
+            peak_rarity=levels[_PEAK_RARITY],
+        )
+        return Turn(slot, row, episode, told)
+
+    def told(self, slot: int, anomaly: Anomaly) -> None:
+        """Remember what has been told about a running episode."""
+        self._told[slot] = anomaly
+        if self._by_rarity:
+            self._levels[slot, _TOLD] = 1.0 if anomaly.rarity is None else anomaly.rarity
+        else:
+            self._levels[slot, _TOLD] = anomaly.score
+
+    def drop_untold(self, slot: int) -> None:
+        """Forget an episode whose opening could not be told; one that was told closes as any other."""
+        self._is_open[slot] = slot in self._told
+
+    def state(self, slot: int) -> State:
+        """Return the running episode of a market; nothing when there is none."""
+        if not self._is_open[slot]:
             return {}
         return {
-            "opened_us": running.opened_us,
-            "last_us": running.last_us,
-            "trades": running.trades,
-            "peaks": np.array([running.peak_score, running.peak_rarity]),
-            "told": codec.encode(running.told).decode(),
+            "opened_us": int(self._marks[slot, _FIRST]),
+            "last_us": int(self._marks[slot, _LAST]),
+            "trades": int(self._marks[slot, _TRADES]),
+            "peak_score": float(self._levels[slot, _PEAK_SCORE]),
+            "peak_rarity": float(self._levels[slot, _PEAK_RARITY]),
+            "told": codec.encode(self._told[slot]).decode(),
         }
 
-    def load_state(self, state: State) -> None:
+    def load_state(self, slot: int, state: State) -> None:
         """Go on from a state.
 
         Raises:
             ValueError: it is damaged.
         """
-        self._running = None
         if not state:
             return
-        peaks = state.get("peaks")
-        if not isinstance(peaks, np.ndarray) or peaks.shape != (2,):
-            raise ValueError("peaks is missing or no pair")
+        self._marks[slot] = [loaded_int(state, name) for name in ("opened_us", "last_us", "trades")]
+        self._levels[slot, :_TOLD] = [loaded_float(state, name) for name in ("peak_score", "peak_rarity")]
         try:
-            told = codec.decode(loaded_str(state, "told").encode(), Anomaly)
+            self.told(slot, codec.decode(loaded_str(state, "told").encode(), Anomaly))
         except InvalidRecordError as error:
             raise ValueError(f"told is no anomaly: {error}") from error
-        self._running = _Running(
-            opened_us=loaded_int(state, "opened_us"),
-            last_us=loaded_int(state, "last_us"),
-            trades=loaded_int(state, "trades"),
-            peak_score=float(peaks[0]),
-            peak_rarity=float(peaks[1]),
-            told=told,
-        )
+        self._is_open[slot] = True

@@ -1,20 +1,22 @@
-"""A lane: one detector on one market with its calibrator, its episodes and its fate.
+"""A lane: one detector on all markets, with its calibrator, its episodes and its fate.
 
 Two kinds: a `Lane` judges rows of features by itself; a `CombinedLane` judges the judgements of two others.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
-from detector.arrays import BoolVector, FloatMatrix, FloatVector, nested, under
-from detector.calibration import Calibrator
+from detector.arrays import BoolVector, FloatMatrix, FloatVector, IntVector, nested, under
 from detector.combined import Combined
 from detector.episodes import Episodes
-from detector.online.protocol import DecidesOn, Finding, OnlineDetector, Scored
-from detector.params import EngineParams
+from detector.online.protocol import DecidesOn, DetectorStage, Fault, Finding, Scored
+from detector.params import EngineParams, make_calibration
+from detector.parole import Paroles
+from detector.per_market import nothing, row_by_row
+from detector.runs import Runs
 from shared.clock import MICROSECONDS_PER_SECOND
 from shared.codec import content_id
 from shared.stream.step import State
@@ -36,17 +38,20 @@ class Judge(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """A detector raised on valid data.
+class Custody(NamedTuple):
+    """A detector was stopped on a market, or came back.
 
     Attributes:
-        row: at which it did.
-        error: what it said.
+        slot: of the market.
+        row: at which it was.
+        error: what it said; empty when it came back.
+        until_us: event time from which it is tried again; 0 when it came back.
     """
 
+    slot: int
     row: int
-    error: str
+    error: str = ""
+    until_us: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +63,8 @@ class Judgement:
         eligible: n, true where the absolute floors are met.
         rarities: n probabilities; NaN while unknown.
         usual: n median scores; NaN while unknown.
-        explain: returns the contributions to one row's score, one per column of the detector.
-        fault: set when the detector raised; from its row on, nothing is eligible.
+        explain: returns the contributions to one eligible row's score, one per column of the detector.
+        custody: where the detector was stopped or came back.
     """
 
     scores: FloatVector
@@ -67,94 +72,192 @@ class Judgement:
     rarities: FloatVector
     usual: FloatVector
     explain: Callable[[int], FloatVector]
-    fault: Fault | None = None
+    custody: list[Custody] = field(default_factory=list)
 
 
-def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+class _Sheet(NamedTuple):
+    """A batch before a lane, and the judgement of it that is being written."""
+
+    rows: FloatMatrix
+    clock_us: IntVector
+    scored: Scored
+    rarities: FloatVector
+    usual: FloatVector
+    custody: list[Custody]
+
+    @classmethod
+    def blank(cls, rows: FloatMatrix, clock_us: IntVector, *, columns: int) -> Self:
+        n = len(rows)
+        return cls(rows, clock_us, nothing(n, columns), np.full(n, np.nan), np.full(n, np.nan), [])
+
+    def put(self, at: IntVector | slice, scored: Scored, rarities: FloatVector, usual: FloatVector) -> None:
+        for whole, part in zip(self.scored[:3], scored[:3], strict=True):
+            whole[at] = part
+        self.rarities[at], self.usual[at] = rarities, usual
+
+    def judgement(self) -> Judgement:
+        return Judgement(
+            scores=self.scored.scores,
+            eligible=self.scored.eligible,
+            rarities=self.rarities,
+            usual=self.usual,
+            explain=self.scored.contributions.__getitem__,
+            custody=self.custody,
+        )
 
 
 class Lane:
     """A detector that judges rows of features.
 
     Attributes:
-        is_stopped: its detector raised while judging: it has no judgement from then on.
-        is_muted: its detector raised while telling: it judges on, for what combines it, and tells nothing.
+        judge: the detector.
+        fingerprint: of all that decides what is told.
+        episodes: of its anomalies.
+        stopped: where it raised while judging: it has no judgement there until it is released, and then
+            starts afresh.
+        muted: where it raised while telling: it judges on, for what combines it, and tells nothing.
     """
 
-    def __init__(self, detector: OnlineDetector, params: EngineParams) -> None:
-        self.judge: Judge = detector
-        self.is_stopped = False
-        self.is_muted = False
-        self.fingerprint = _published_fingerprint(detector, params)
-        self._detector = detector
-        self._calibrator = Calibrator(params.calibration, scale=detector.scale)
-        self.episodes = _episodes(detector, params)
+    def __init__(self, stage: DetectorStage, params: EngineParams) -> None:
+        self.judge: Judge = stage
+        self.fingerprint = _published_fingerprint(stage, params)
+        self.episodes = _episodes(stage, params)
+        self.stopped, self.muted = _paroles(params), _paroles(params)
+        self._stage = stage
+        self._calibration = make_calibration(params, scale=stage.scale)
+        self._identities: dict[int, str] = {}
 
-    def consider(self, rows: FloatMatrix) -> Judgement:
-        """Score, calibrate and learn n rows; a detector that raises is stopped at that row."""
-        if self.is_stopped:
-            scored, fault = _nothing(len(rows), len(self._detector.columns)), None
-        else:
-            try:
-                scored, fault = self._detector.score_learn(rows), None
-            except Exception:  # noqa: BLE001 - whatever a detector raises is its quarantine, found row by row
-                scored, fault = self._one_by_one(rows)
-        rarities, usual = self._calibrator.calibrate(scored.scores)
-        return Judgement(
-            scores=scored.scores,
-            eligible=scored.eligible,
-            rarities=rarities,
-            usual=usual,
-            explain=scored.contributions.__getitem__,
-            fault=fault,
+    def open(self, slot: int, *, identity: str) -> None:
+        """Give a slot to a market."""
+        self._identities[slot] = identity
+        self.episodes.open(slot)
+        self._stage.open(slot, identity=identity)
+        self._calibration.open(slot, identity=identity)
+
+    def close(self, slot: int) -> None:
+        """Free a slot."""
+        del self._identities[slot]
+        for part in (self.episodes, self.stopped, self.muted, self._stage, self._calibration):
+            part.close(slot)
+
+    def pause(self, rows: FloatMatrix) -> Judgement:
+        """Return the judgement of rows that are neither scored nor learned."""
+        return _Sheet.blank(rows, np.empty(0, np.int64), columns=len(self.judge.columns)).judgement()
+
+    def consider(self, runs: Runs, rows: FloatMatrix, clock_us: IntVector) -> Judgement:
+        """Score, calibrate and learn n rows; where the detector raises, it is stopped at that row."""
+        return self._consider(runs, rows, clock_us).judgement()
+
+    def _consider(self, runs: Runs, rows: FloatMatrix, clock_us: IntVector) -> _Sheet:
+        absent = self.stopped.absent(runs.slots)
+        if absent is None:
+            scored = self._attempt(runs, rows)
+            if scored is not None:
+                return self._calibrated(runs, rows, clock_us, scored)
+            absent = np.ones(len(runs.slots), np.bool_)
+        sheet = _Sheet.blank(rows, clock_us, columns=len(self.judge.columns))
+        if not absent.all():
+            present, at = runs.only(~absent)
+            part = self._consider(present, rows[at], clock_us[at])
+            sheet.put(at, part.scored, part.rarities, part.usual)
+            sheet.custody.extend(change._replace(row=int(at[change.row])) for change in part.custody)
+        for (slot, rows_of), is_absent in zip(runs.each(), absent.tolist(), strict=True):
+            if is_absent:
+                self._judge_apart(slot, rows_of.start, rows_of.stop, sheet)
+        return sheet
+
+    def _attempt(self, runs: Runs, rows: FloatMatrix) -> Scored | None:
+        """Return the judgement of all rows; None when the detector cannot take one of them."""
+        try:
+            return self._stage.score_learn(runs, rows)
+        except Exception:  # noqa: BLE001 - whatever a detector raises is its quarantine, found row by row
+            return None
+
+    def _calibrated(self, runs: Runs, rows: FloatMatrix, clock_us: IntVector, scored: Scored) -> _Sheet:
+        rarities, usual = self._calibration.calibrate(runs, scored.scores)
+        sheet = _Sheet(rows, clock_us, scored, rarities, usual, [])
+        if scored.faults:
+            ends = {slot: part.stop for slot, part in runs.each()}
+            for fault in scored.faults:
+                self._stop(fault, sheet)
+                self._judge_apart(fault.slot, fault.row + 1, ends[fault.slot], sheet)
+        return sheet
+
+    def _stop(self, fault: Fault, sheet: _Sheet) -> None:
+        until_us = self.stopped.stop(fault.slot, now_us=int(sheet.clock_us[fault.row]))
+        sheet.custody.append(Custody(fault.slot, fault.row, fault.error, until_us))
+
+    def _judge_apart(self, slot: int, start: int, end: int, sheet: _Sheet) -> None:
+        """Judge rows of one market where the detector is out, or raises: from release to fault."""
+        row = start
+        while row < end:
+            if self.stopped.is_out(slot):
+                row = self.stopped.release(slot, sheet.clock_us, row, end)
+                if row == end:
+                    return
+                sheet.custody.append(Custody(slot, row))
+                self._restart(slot)
+            scored = self._judge_one(slot, sheet.rows[row:end])
+            calibrated = self._calibration.calibrate(Runs.single(slot, end - row), scored.scores)
+            sheet.put(slice(row, end), scored, *calibrated)
+            if not scored.faults:
+                return
+            fault = scored.faults[0]
+            fault = fault._replace(row=row + fault.row)
+            self._stop(fault, sheet)
+            row = fault.row + 1
+
+    def _judge_one(self, slot: int, rows: FloatMatrix) -> Scored:
+        scored = self._attempt(Runs.single(slot, len(rows)), rows)
+        if scored is not None:
+            return scored
+        one = Runs.single(slot, 1)
+        return row_by_row(
+            lambda row: self._stage.score_learn(one, row), rows, slot=slot, columns=len(self.judge.columns)
         )
 
-    def _one_by_one(self, rows: FloatMatrix) -> tuple[Scored, Fault | None]:
-        """Judge row by row up to the one that the detector cannot take, and stop it there."""
-        scored = _nothing(len(rows), len(self._detector.columns))
-        for row in range(len(rows)):
-            try:
-                one = self._detector.score_learn(rows[row : row + 1])
-            except Exception as error:  # noqa: BLE001 - as in `consider`
-                self.is_stopped = True
-                return scored, Fault(row=row, error=_describe(error))
-            for whole, part in zip(scored[:3], one[:3], strict=True):
-                whole[row] = part[0]
-        return scored, None
+    def _restart(self, slot: int) -> None:
+        for part in (self._stage, self._calibration):
+            part.close(slot)
+            part.open(slot, identity=self._identities[slot])
 
-    def state(self) -> State:
-        """Return the state; of a stopped lane only that, and its episode."""
-        episodes = nested("episode", self.episodes.state())
-        if self.is_stopped:
-            return {"is_stopped": True, "is_muted": self.is_muted, **episodes}
+    def state(self, slot: int) -> State:
+        """Return the state on one market; where the detector is stopped it has none of its own."""
+        state: State = {
+            **nested("stopped", self.stopped.state(slot)),
+            **nested("muted", self.muted.state(slot)),
+            **nested("episode", self.episodes.state(slot)),
+        }
+        if self.stopped.is_out(slot):
+            return state
         return {
-            "is_stopped": False,
-            "is_muted": self.is_muted,
-            **nested("detector", self._detector.state()),
-            **nested("calibrator", self._calibrator.state()),
-            **episodes,
+            **state,
+            **nested("detector", self._stage.state(slot)),
+            **nested("calibrator", self._calibration.state(slot)),
         }
 
-    def load_state(self, state: State) -> None:
+    def load_state(self, slot: int, state: State) -> None:
         """Go on from a state.
 
         Raises:
             ValueError: it is damaged, or of other parameters.
         """
-        self.is_stopped = _flag(state, "is_stopped")
-        self.is_muted = _flag(state, "is_muted")
-        self.episodes.load_state(under("episode", state))
-        if not self.is_stopped:
-            self._detector.load_state(under("detector", state))
-            self._calibrator.load_state(under("calibrator", state))
+        self.stopped.load_state(slot, under("stopped", state))
+        self.muted.load_state(slot, under("muted", state))
+        self.episodes.load_state(slot, under("episode", state))
+        if not self.stopped.is_out(slot):
+            self._stage.load_state(slot, under("detector", state))
+            self._calibration.load_state(slot, under("calibrator", state))
 
 
 class CombinedLane:
     """The combined filter over two lanes.
 
     Attributes:
-        is_muted: it raised while telling, and tells nothing from then on.
+        judge: the filter.
+        fingerprint: of all that decides what is told.
+        episodes: of its anomalies.
+        muted: where it raised while telling, and tells nothing until it is released.
     """
 
     def __init__(self, members: tuple[Lane, Lane], params: EngineParams) -> None:
@@ -164,14 +267,21 @@ class CombinedLane:
             member_fingerprints=f"{first.fingerprint} {second.fingerprint}",
         )
         self.judge: Judge = self._combined
-        self.is_muted = False
         self.fingerprint = _published_fingerprint(self._combined, params)
         self.episodes = _episodes(self._combined, params)
+        self.muted = _paroles(params)
 
-    def consider(self, members: tuple[Judgement, Judgement]) -> Judgement:
+    def open(self, slot: int, *, identity: str) -> None:  # noqa: ARG002 - it has no randomness
+        """Give a slot to a market."""
+        self.episodes.open(slot)
+
+    def close(self, slot: int) -> None:
+        """Free a slot."""
+        self.episodes.close(slot)
+        self.muted.close(slot)
+
+    def consider(self, first: Judgement, second: Judgement) -> Judgement:
         """Combine two judgements of the same rows."""
-        first, second = members
-        n = len(first.rarities)
         rarities = self._combined.rarities(first.rarities, second.rarities)
 
         def explain(row: int) -> FloatVector:
@@ -183,41 +293,35 @@ class CombinedLane:
             scores=self._combined.scores(rarities),
             eligible=first.eligible & second.eligible,
             rarities=rarities,
-            usual=np.full(n, np.nan),
+            usual=np.full(len(rarities), np.nan),
             explain=explain,
         )
 
-    def state(self) -> State:
-        """Return whether it is muted, and the running episode."""
-        return {"is_muted": self.is_muted, **nested("episode", self.episodes.state())}
+    def state(self, slot: int) -> State:
+        """Return the running episode of a market, and whether it is muted there."""
+        return {
+            **nested("muted", self.muted.state(slot)),
+            **nested("episode", self.episodes.state(slot)),
+        }
 
-    def load_state(self, state: State) -> None:
+    def load_state(self, slot: int, state: State) -> None:
         """Go on from a state.
 
         Raises:
             ValueError: it is damaged.
         """
-        self.is_muted = _flag(state, "is_muted")
-        self.episodes.load_state(under("episode", state))
-
-
-def _flag(state: State, name: str) -> bool:
-    value = state.get(name)
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} is missing or no boolean")  # noqa: TRY004 - a damaged snapshot is a wrong value
-    return value
-
-
-def _nothing(n: int, columns: int) -> Scored:
-    scores = np.full(n, np.nan)
-    eligible: BoolVector = np.zeros(n, np.bool_)
-    return Scored(scores, np.zeros((n, columns), np.float64), eligible)
+        self.muted.load_state(slot, under("muted", state))
+        self.episodes.load_state(slot, under("episode", state))
 
 
 def _episodes(judge: Judge, params: EngineParams) -> Episodes:
     return Episodes(
         quiet_us=round(params.episode_quiet_s * MICROSECONDS_PER_SECOND), decides_on=judge.decides_on
     )
+
+
+def _paroles(params: EngineParams) -> Paroles:
+    return Paroles(first_us=round(params.parole_s * MICROSECONDS_PER_SECOND))
 
 
 def _published_fingerprint(judge: Judge, params: EngineParams) -> str:

@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 from typing import Final
 
+from detector.adapters import PerMarketCalibration, PerMarketFeatures
 from detector.calibration import CalibrationParams
 from detector.catalogue import CATALOGUE
 from detector.features import DEFAULT_WINDOWS_S, FeatureParams
 from detector.online.forest import Forest, ForestParams
-from detector.online.protocol import DetectorStage, OnlineDetector
+from detector.online.protocol import CalibrationStage, DetectorStage, FeatureStage, Scale
 from detector.online.zscore import ZScore, ZScoreParams
 from detector.patterns.flash_crash import FlashCrash, FlashCrashParams
 from detector.patterns.whale import Whale, WhaleParams
 from detector.per_market import PerMarket
 from detector.price_move import PriceFloors
-from detector.single_market import SingleMarket
 
 _NAMES: Final = tuple(entry.name for entry in CATALOGUE)
 
@@ -34,6 +34,7 @@ class EngineParams:
         flash_crash_window_s: within which it must happen.
         whale_min_notional: smaller trades are never whales, in quote units.
         episode_quiet_s: silence that closes an episode.
+        parole_s: event time after which a detector that raised on a market is tried there again.
         seed: of all randomness.
     """
 
@@ -48,6 +49,7 @@ class EngineParams:
     flash_crash_window_s: float = 300.0
     whale_min_notional: float = 100_000.0
     episode_quiet_s: float = 60.0
+    parole_s: float = 600.0
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -72,40 +74,33 @@ class EngineParams:
         return PriceFloors(min_move_pct=self.min_move_pct)
 
 
-def make_detector(
-    name: str, params: EngineParams, *, features: tuple[str, ...], identity: str
-) -> OnlineDetector:
-    """Return a new detector of one market.
+def make_features(params: EngineParams) -> FeatureStage:
+    """Return the features of all markets."""
+    return PerMarketFeatures(params.features)
+
+
+def make_calibration(params: EngineParams, *, scale: Scale) -> CalibrationStage:
+    """Return the calibrators of one detector on all markets."""
+    return PerMarketCalibration(params.calibration, scale=scale)
+
+
+def make_detectors(params: EngineParams, *, features: tuple[str, ...]) -> dict[str, DetectorStage]:
+    """Return what is enabled, and the members of what is enabled, in the order of the catalogue.
 
     Args:
-        name: in the catalogue; `combined` is none by itself.
         params: of the engine.
-        features: names of the columns of the rows that it will get.
-        identity: of the market, for its randomness.
-
-    Raises:
-        ValueError: there is no such detector.
+        features: names of the columns of the rows that they will get.
     """
-    if name == "zscore":
-        return SingleMarket(make_stage(name, params, features=features), identity=identity)
-    if name == "forest":
-        forest = ForestParams(
-            trees=params.forest_trees,
-            window_trades=params.forest_window_trades,
-            sees_outside=True,
-            seed=params.seed,
-            floors=params.floors,
-        )
-        return Forest(forest, features=features, identity=identity)
-    if name == "whale":
-        return Whale(WhaleParams(min_notional=params.whale_min_notional), features=features)
-    if name == "flash_crash":
-        crash = FlashCrashParams(drop_pct=params.flash_crash_drop_pct, window_s=params.flash_crash_window_s)
-        return FlashCrash(crash, features=features)
-    raise ValueError(f"no detector is called {name!r}")
+    enabled = [entry for entry in CATALOGUE if entry.name in params.enabled]
+    needed = {name for entry in enabled for name in (entry.members or (entry.name,))}
+    return {
+        entry.name: make_detector(entry.name, params, features=features)
+        for entry in CATALOGUE
+        if entry.name in needed
+    }
 
 
-def make_stage(name: str, params: EngineParams, *, features: tuple[str, ...]) -> DetectorStage:
+def make_detector(name: str, params: EngineParams, *, features: tuple[str, ...]) -> DetectorStage:
     """Return a new detector of all markets.
 
     Args:
@@ -119,4 +114,18 @@ def make_stage(name: str, params: EngineParams, *, features: tuple[str, ...]) ->
     if name == "zscore":
         zscore = ZScoreParams(window_trades=params.zscore_window_trades, floors=params.floors)
         return ZScore(zscore, features=features)
-    return PerMarket(lambda identity: make_detector(name, params, features=features, identity=identity))
+    if name == "forest":
+        forest = ForestParams(
+            trees=params.forest_trees,
+            window_trades=params.forest_window_trades,
+            sees_outside=True,
+            seed=params.seed,
+            floors=params.floors,
+        )
+        return PerMarket(lambda identity: Forest(forest, features=features, identity=identity))
+    if name == "whale":
+        return Whale(WhaleParams(min_notional=params.whale_min_notional), features=features)
+    if name == "flash_crash":
+        crash = FlashCrashParams(drop_pct=params.flash_crash_drop_pct, window_s=params.flash_crash_window_s)
+        return FlashCrash(crash, features=features)
+    raise ValueError(f"no detector is called {name!r}")

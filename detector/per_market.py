@@ -20,27 +20,25 @@ def nothing(n: int, columns: int) -> Scored:
 
 
 def row_by_row(
-    score_learn: Callable[[FloatMatrix], Scored], rows: FloatMatrix, *, columns: int
-) -> tuple[Scored, tuple[int, str] | None]:
+    score_learn: Callable[[FloatMatrix], Scored], rows: FloatMatrix, *, slot: int, columns: int
+) -> Scored:
     """Judge rows of one market one by one, up to the one that the detector cannot take.
 
     Args:
         score_learn: of the detector, which raises before it has changed anything.
         rows: n rows of features.
+        slot: of the market.
         columns: number of its contributions.
-
-    Returns:
-        The judgement of n rows, and the row at which it raised and what it said, if it did.
     """
     scored = nothing(len(rows), columns)
     for row in range(len(rows)):
         try:
             one = score_learn(rows[row : row + 1])
         except Exception as error:  # noqa: BLE001 - whatever a detector raises is its quarantine
-            return scored, (row, f"{type(error).__name__}: {error}")
+            return scored._replace(faults=(Fault(slot, row, f"{type(error).__name__}: {error}"),))
         for whole, part in zip(scored[:3], one[:3], strict=True):
             whole[row] = part[0]
-    return scored, None
+    return scored
 
 
 class PerMarket:
@@ -75,17 +73,16 @@ class PerMarket:
     def score_learn(self, runs: Runs, rows: FloatMatrix, *, explain_all: bool = False) -> Scored:  # noqa: ARG002 - it explains all rows anyway
         """Have each market's detector judge and learn its rows."""
         scored = nothing(len(rows), len(self.columns))
-        faults = []
+        faults: list[Fault] = []
         for slot, part in runs.each():
             detector = self._markets[slot]
             try:
-                judged, fault = detector.score_learn(rows[part]), None
+                judged = detector.score_learn(rows[part])
             except Exception:  # noqa: BLE001 - the row that it cannot take is looked for
-                judged, fault = row_by_row(detector.score_learn, rows[part], columns=len(self.columns))
+                judged = row_by_row(detector.score_learn, rows[part], slot=slot, columns=len(self.columns))
             for whole, values in zip(scored[:3], judged[:3], strict=True):
                 whole[part] = values
-            if fault is not None:
-                faults.append(Fault(slot=slot, row=part.start + fault[0], error=fault[1]))
+            faults += [fault._replace(row=part.start + fault.row) for fault in judged.faults]
         return scored._replace(faults=tuple(faults))
 
     def state(self, slot: int) -> State:

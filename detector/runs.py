@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from detector.arrays import IntVector
+from detector.arrays import BoolVector, IntVector
 
 
 class Runs(NamedTuple):
@@ -29,6 +29,16 @@ class Runs(NamedTuple):
     def single(cls, slot: int, rows: int) -> Self:
         """Return the run of one market that all rows belong to."""
         return cls(np.array([slot], np.int64), np.array([0, rows], np.int64))
+
+    def only(self, chosen: BoolVector) -> tuple[Self, IntVector]:
+        """Return some of the markets, and which rows of all are theirs.
+
+        Args:
+            chosen: m, whether a market is among them.
+        """
+        lengths = np.diff(self.starts)
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[chosen])])
+        return type(self)(self.slots[chosen], starts), np.flatnonzero(np.repeat(chosen, lengths))
 
     def each(self) -> Iterator[tuple[int, slice]]:
         """Return slot and rows of every market, as Python values."""

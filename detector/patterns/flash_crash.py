@@ -18,7 +18,8 @@ Example:
     >>> from detector.features import FEATURES
     >>> rows = np.full((1, len(FEATURES)), 50.0)
     >>> rows[0, FEATURES.index("drawdown_300s")] = -0.123
-    >>> FlashCrash(FlashCrashParams(), features=FEATURES).score_learn(rows).scores.round(1).tolist()
+    >>> crash = FlashCrash(FlashCrashParams(), features=FEATURES)
+    >>> crash.score_learn(Runs.single(0, 1), rows).scores.round(1).tolist()
     [12.3]
 """
 
@@ -30,9 +31,10 @@ import numpy as np
 from detector.arrays import FloatMatrix
 from detector.features import window_label
 from detector.online.protocol import DecidesOn, Finding, Scale, Scored
+from detector.patterns.memoryless import Memoryless
+from detector.runs import Runs
 from detector.wording import percent, price
 from shared.codec import content_id
-from shared.stream.step import State
 
 _VERSION: Final = 1
 
@@ -56,7 +58,7 @@ class FlashCrashParams:
             raise ValueError(f"drop_pct must be between 0 and 100, not {self.drop_pct}")
 
 
-class FlashCrash:
+class FlashCrash(Memoryless):
     """Scores a trade by how far the price has fallen."""
 
     name = "flash_crash"
@@ -74,17 +76,10 @@ class FlashCrash:
         self._drawdown = features.index(f"drawdown_{self._label}")
         self._count = features.index(f"count_{self._label}")
 
-    def score_learn(self, rows: FloatMatrix) -> Scored:
+    def score_learn(self, runs: Runs, rows: FloatMatrix, *, explain_all: bool = False) -> Scored:  # noqa: ARG002 - a stage's signature
         """Score each row; there is nothing to learn."""
         scores = rows[:, self._drawdown] * -100.0
         return Scored(scores, np.ones((len(rows), 1)), rows[:, self._count] >= self._params.min_trades)
-
-    def state(self) -> State:
-        """Return nothing: it has no memory."""
-        return {}
-
-    def load_state(self, state: State) -> None:
-        """Accept the empty state."""
 
     def sentence(self, finding: Finding) -> str:
         """Return how far it fell, within which time, from where to where."""

@@ -18,7 +18,8 @@ Example:
     >>> from detector.features import FEATURES
     >>> rows = np.ones((2, len(FEATURES)))
     >>> rows[:, FEATURES.index("notional")] = [50.0, 250_000.0]
-    >>> Whale(WhaleParams(), features=FEATURES).score_learn(rows).eligible.tolist()
+    >>> whale = Whale(WhaleParams(), features=FEATURES)
+    >>> whale.score_learn(Runs.single(0, 2), rows).eligible.tolist()
     [False, True]
 """
 
@@ -29,9 +30,10 @@ import numpy as np
 
 from detector.arrays import FloatMatrix
 from detector.online.protocol import DecidesOn, Finding, Scale, Scored
+from detector.patterns.memoryless import Memoryless
+from detector.runs import Runs
 from detector.wording import amount, recurrence
 from shared.codec import content_id
-from shared.stream.step import State
 
 _VERSION: Final = 1
 
@@ -51,7 +53,7 @@ class WhaleParams:
             raise ValueError(f"min_notional must not be negative: {self.min_notional}")
 
 
-class Whale:
+class Whale(Memoryless):
     """Scores a trade by its notional."""
 
     name = "whale"
@@ -67,17 +69,10 @@ class Whale:
         self._params = params
         self._notional = features.index("notional")
 
-    def score_learn(self, rows: FloatMatrix) -> Scored:
+    def score_learn(self, runs: Runs, rows: FloatMatrix, *, explain_all: bool = False) -> Scored:  # noqa: ARG002 - a stage's signature
         """Score each row; there is nothing to learn."""
         notional = rows[:, self._notional].copy()
         return Scored(notional, np.ones((len(rows), 1)), notional >= self._params.min_notional)
-
-    def state(self) -> State:
-        """Return nothing: it has no memory."""
-        return {}
-
-    def load_state(self, state: State) -> None:
-        """Accept the empty state."""
 
     def sentence(self, finding: Finding) -> str:
         """Return size, size against the usual, and how often such a thing happens."""

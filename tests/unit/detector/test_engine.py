@@ -10,12 +10,14 @@ import pytest
 from detector.arrays import FloatMatrix
 from detector.catalogue import CATALOGUE
 from detector.engine import Engine, warm_up_kernels
-from detector.online.protocol import Scored
+from detector.online.protocol import DecidesOn, Finding, Scale, Scored
 from detector.params import EngineParams, make_detector
 from detector.patterns.whale import Whale, WhaleParams
+from detector.per_market import PerMarket
+from detector.runs import Runs
 from shared.errors import SnapshotRefusedError
 from shared.events import Anomaly, EpisodePhase, Quarantine, Severity, Trade
-from shared.stream.step import OutputEvent
+from shared.stream.step import OutputEvent, State
 from tests.data.detector_tapes import SMALL, altered, crash, market
 
 
@@ -148,7 +150,7 @@ def test_evicting_forgets() -> None:
         ("0/budget/weight", None),
         ("0/zscore/detector/window", np.zeros((2, 3))),
         ("0/forest/calibrator/seen", 1.5),
-        ("0/combined/is_muted", 0),
+        ("0/combined/muted/is_out", 0),
     ],
 )
 def test_a_damaged_snapshot_is_refused_and_changes_nothing(key: str, value: object) -> None:
@@ -180,7 +182,7 @@ def test_unknown_detectors_are_refused() -> None:
     with pytest.raises(ValueError, match=r"no such detector: wahle; there are zscore"):
         EngineParams(enabled=("wahle",))
     with pytest.raises(ValueError, match="combined"):
-        make_detector("combined", SMALL, features=SMALL.features.names, identity="")
+        make_detector("combined", SMALL, features=SMALL.features.names)
 
 
 def test_names_in_the_catalogue_are_unique_and_their_members_stand_before_them() -> None:
@@ -198,26 +200,58 @@ def test_warming_up_leaves_no_state() -> None:
 class Fragile(Whale):
     """A whale detector that cannot take a certain size, and says so before it has changed anything."""
 
-    def score_learn(self, rows: FloatMatrix) -> Scored:
+    def score_learn(self, runs: Runs, rows: FloatMatrix, *, explain_all: bool = False) -> Scored:
         if (rows[:, self._notional] > 1e6).any():
             raise ArithmeticError("too large for me")
-        return super().score_learn(rows)
+        return super().score_learn(runs, rows, explain_all=explain_all)
 
 
 class Speechless(Whale):
     """A whale detector that cannot say what it found."""
 
-    def sentence(self, finding: object) -> str:
-        raise LookupError(f"no words for {finding!r}"[:20])
+    def sentence(self, finding: Finding) -> str:
+        if finding.score > 1e6:
+            raise LookupError("no words")
+        return super().sentence(finding)
 
 
-def broken_engine(kind: type[Whale], first: Trade) -> Engine:
-    engine = Engine(SMALL)
-    engine.on_batch([first])
-    lane = engine._markets["BTC-USDT"]["binance"]._lanes["whale"]
-    broken = kind(WhaleParams(min_notional=SMALL.whale_min_notional), features=SMALL.features.names)
-    lane._detector, lane.judge = broken, broken
-    return engine
+class FragileOne:
+    """The same as `Fragile`, as an object per market."""
+
+    name = "whale"
+    kind = "whale"
+    columns: tuple[str, ...] = ("notional",)
+    fingerprint = "fragile"
+    decides_on: DecidesOn = "rarity"
+    threshold = math.nan
+    scale: Scale = "log"
+    window_s = 0.0
+
+    def __init__(self) -> None:
+        self._whale = whale(Whale)
+
+    def score_learn(self, rows: FloatMatrix) -> Scored:
+        if (rows[:, SMALL.features.names.index("notional")] > 1e6).any():
+            raise ArithmeticError("too large for me")
+        return self._whale.score_learn(Runs.single(0, len(rows)), rows)
+
+    def state(self) -> State:
+        return {}
+
+    def load_state(self, state: State) -> None:
+        assert state == {}
+
+    def sentence(self, finding: Finding) -> str:
+        return self._whale.sentence(finding)
+
+
+def whale(kind: type[Whale]) -> Whale:
+    return kind(WhaleParams(min_notional=SMALL.whale_min_notional), features=SMALL.features.names)
+
+
+def broken_engine(kind: type[Whale | FragileOne]) -> Engine:
+    stage = whale(kind) if issubclass(kind, Whale) else PerMarket(lambda _: FragileOne())
+    return Engine(SMALL, detectors={"whale": stage})
 
 
 def broken_tape() -> list[Trade]:
@@ -226,32 +260,38 @@ def broken_tape() -> list[Trade]:
     return [altered(t, quantity=sizes.get(t.trade_id, t.quantity)) for t in trades]
 
 
-@pytest.mark.parametrize(("kind", "row"), [(Fragile, 700), (Speechless, 600)])
-@pytest.mark.parametrize("size", [1, 33, 1_499])
+@pytest.mark.parametrize("kind", [Fragile, FragileOne, Speechless])
+@pytest.mark.parametrize("size", [1, 33, 1_500])
 def test_a_detector_that_raises_is_stopped_and_the_others_go_on(
-    kind: type[Whale], row: int, size: int
+    kind: type[Whale | FragileOne], size: int
 ) -> None:
-    trades = broken_tape()
-    engine = broken_engine(kind, trades[0])
+    trades, others = broken_tape(), market(1_500, symbol="ETH-USDT")
+    engine = broken_engine(kind)
     events: list[OutputEvent] = []
-    for start in range(1, len(trades), size):
-        events += engine.on_batch(trades[start : start + size])
+    for start in range(0, len(trades), size):
+        events += engine.on_batch(trades[start : start + size] + others[start : start + size])
     quarantines = [event for event in events if isinstance(event, Quarantine)]
-    assert [(event.detector, event.trade_id) for event in quarantines] == [("whale", row)]
-    assert quarantines[0].error.startswith(("ArithmeticError: too large", "LookupError: no words"))
+    assert [(event.detector, event.symbol, event.trade_id) for event in quarantines] == [
+        ("whale", "BTC-USDT", 700)
+    ]
+    assert quarantines[0].error in {"ArithmeticError: too large for me", "LookupError: no words"}
     sound = Engine(SMALL)
     expected = sound.on_batch(trades)
-    kept = [event for event in events if event.detector != "whale"]
-    assert kept == [event for event in expected if event.detector != "whale"]
+    assert judged(events, but="whale") == judged([*expected, *sound.on_batch(others)], but="whale")
     # Before it broke, it told what it always does; an episode that was open still closes.
-    told = [event for event in anomalies(events, "whale") if event.episode.phase == EpisodePhase.OPENED]
-    before = [event for event in anomalies(expected, "whale") if event.trade_id < row]
-    assert told == [event for event in before if event.episode.phase == EpisodePhase.OPENED]
+    told = [event.trade_id for event in anomalies(events, "whale") if event.symbol == "BTC-USDT"]
+    before = [event for event in anomalies(expected, "whale") if event.trade_id < 700]
+    assert told[: len(before)] == [event.trade_id for event in before]
     # It stays stopped over a restart.
-    again = Engine(SMALL)
+    again = broken_engine(kind)
     again.restore("BTC-USDT", engine.snapshot("BTC-USDT"))
-    lane = again._markets["BTC-USDT"]["binance"]._lanes["whale"]
-    assert (lane.is_stopped, lane.is_muted) == (kind is Fragile, kind is Speechless)
+    lane = again._lanes["whale"]
+    assert (lane.stopped.is_out(0), lane.muted.is_out(0)) == (kind is not Speechless, kind is Speechless)
+
+
+def judged(events: list[OutputEvent], *, but: str) -> list[tuple[str, str, int, str]]:
+    found = [event for event in events if isinstance(event, Anomaly) and event.detector != but]
+    return sorted((e.symbol, e.detector, e.trade_id, str(e.episode.phase)) for e in found)
 
 
 def test_what_combines_a_stopped_detector_is_silent() -> None:
@@ -259,7 +299,7 @@ def test_what_combines_a_stopped_detector_is_silent() -> None:
     assert anomalies(Engine(SMALL).on_batch(trades), "combined")
     engine = Engine(SMALL)
     engine.on_batch(trades[:1])
-    engine._markets["BTC-USDT"]["binance"]._lanes["forest"].is_stopped = True
+    engine._lanes["forest"].stopped.stop(0, now_us=trades[0].event_time_us)
     events = engine.on_batch(trades[1:])
     assert not anomalies(events, "combined")
     assert anomalies(events, "zscore")

@@ -6,11 +6,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from detector.episodes import Episodes
+from detector.episodes import Episodes, Turn, Verdicts
+from detector.runs import Runs
 from shared.events import Anomaly, Episode, EpisodePhase, Severity, Window
 
 QUIET_US = 60_000_000
-MINUTE = np.array([0, 1, 2, 62, 63, 200], np.int64) * 1_000_000
+MINUTE_US = 60_000_000
 
 
 def anomaly(episode: Episode, *, score: float = 1.0, rarity: float | None = 1e-4) -> Anomaly:
@@ -36,70 +37,132 @@ def anomaly(episode: Episode, *, score: float = 1.0, rarity: float | None = 1e-4
     )
 
 
-def opened(decides_on: Literal["rarity", "score"] = "rarity", *, score: float = 1.0) -> Episodes:
+def verdicts(
+    times_us: list[int],
+    *,
+    over: list[bool],
+    scores: list[float] | None = None,
+    rarities: list[float] | None = None,
+) -> Verdicts:
+    n = len(times_us)
+    return Verdicts(
+        np.array(times_us, np.int64),
+        np.array(over, np.bool_),
+        np.array(scores or [1.0] * n),
+        np.array(rarities or [1e-4] * n),
+    )
+
+
+def made(decides_on: Literal["rarity", "score"] = "rarity") -> Episodes:
     episodes = Episodes(quiet_us=QUIET_US, decides_on=decides_on)
-    episodes.begin()
-    turn = episodes.hit(0, time_us=0, score=score, rarity=1e-4)
-    assert turn is not None
-    assert turn.episode.phase == EpisodePhase.OPENED
-    episodes.told(anomaly(turn.episode, score=score))
+    episodes.open(0)
     return episodes
 
 
-def test_more_of_the_same_is_not_told() -> None:
-    episodes = opened()
-    assert episodes.hit(1, time_us=1_000_000, score=5.0, rarity=0.5e-4) is None
+def told(episodes: Episodes, rows: Verdicts) -> list[Turn]:
+    """Return the turns of a batch of one market, each answered as the engine does."""
+    turns = []
+    for turn in episodes.turns(Runs.single(0, len(rows.over)), rows):
+        turns.append(turn)
+        if turn.episode.phase != EpisodePhase.CLOSED:
+            event = anomaly(
+                turn.episode, score=float(rows.scores[turn.row]), rarity=float(rows.rarities[turn.row])
+            )
+            episodes.told(turn.slot, event)
+    return turns
+
+
+def phases(turns: list[Turn]) -> list[tuple[int, str]]:
+    return [(turn.row, str(turn.episode.phase)) for turn in turns]
+
+
+def test_the_first_anomalous_trade_opens_and_more_of_the_same_is_not_told() -> None:
+    rows = verdicts([0, 1, 2], over=[False, True, True], rarities=[1e-9, 1e-4, 0.5e-4])
+    assert phases(told(made(), rows)) == [(1, "opened")]
 
 
 def test_ten_times_rarer_is_told() -> None:
-    episodes = opened()
-    turn = episodes.hit(1, time_us=1_000_000, score=2.0, rarity=1e-5)
-    assert turn is not None
-    assert (turn.episode.phase, turn.episode.trades, turn.episode.peak_rarity) == ("updated", 2, 1e-5)
-    assert turn.episode.episode_id == "id"
+    turns = told(made(), verdicts([0, 1, 2], over=[True] * 3, rarities=[1e-4, 1e-5, 0.9e-5]))
+    assert phases(turns) == [(0, "opened"), (1, "updated")]
+    episode = turns[1].episode
+    assert (episode.trades, episode.peak_rarity, episode.episode_id) == (2, 1e-5, "id")
 
 
 @pytest.mark.parametrize(("score", "is_told"), [(14.9, False), (15.0, True)])
 def test_half_as_much_again_is_told_where_the_score_decides(score: float, is_told: bool) -> None:  # noqa: FBT001 - a case
-    turn = opened("score", score=10.0).hit(1, time_us=1, score=score, rarity=1e-9)
-    assert (turn is not None) == is_told
+    rows = verdicts([0, 1], over=[True] * 2, scores=[10.0, score], rarities=[1e-4, 1e-9])
+    assert (phases(told(made("score"), rows))[1:] == [(1, "updated")]) == is_told
 
 
 def test_silence_closes_at_the_first_trade_after_it() -> None:
-    episodes = opened()
-    episodes.hit(1, time_us=1_000_000, score=2.0, rarity=1e-4)
-    assert episodes.closing(MINUTE, 3) is None
-    turn = episodes.closing(MINUTE, 6)
-    assert turn is not None
-    assert turn.row == 3 + 0, "61 s after the last anomalous trade"
-    assert (turn.episode.phase, turn.episode.last_us, turn.episode.trades) == ("closed", 1_000_000, 2)
-    assert not episodes.is_running
+    episodes = made()
+    assert (
+        len(told(episodes, verdicts([0, MINUTE_US // 60, 2 * MINUTE_US // 60], over=[True, True, False])))
+        == 1
+    )
+    assert episodes.is_running(0)
+    turns = told(episodes, verdicts([62_000_000, 63_000_000], over=[False, False]))
+    assert phases(turns) == [(0, "closed")], "61 s after the last anomalous trade"
+    assert (turns[0].episode.last_us, turns[0].episode.trades) == (1_000_000, 2)
+    assert not episodes.is_running(0)
 
 
 def test_exactly_the_quiet_time_is_not_longer_than_it() -> None:
-    episodes = opened()
-    assert episodes.closing(np.array([0, QUIET_US], np.int64), 2) is None
-    assert episodes.closing(np.array([0, QUIET_US, QUIET_US + 1], np.int64), 3) is not None
+    rows = verdicts([0, QUIET_US, QUIET_US + 1], over=[True, False, False])
+    assert phases(told(made(), rows)) == [(0, "opened"), (2, "closed")]
+
+
+def test_the_trade_that_closes_one_may_open_the_next() -> None:
+    rows = verdicts([0, 2 * QUIET_US], over=[True, True])
+    assert phases(told(made(), rows)) == [(0, "opened"), (1, "closed"), (1, "opened")]
 
 
 def test_a_clock_set_back_closes() -> None:
-    episodes = opened()
-    assert episodes.closing(np.array([0, -1], np.int64), 2) is not None
+    assert phases(told(made(), verdicts([5, 4], over=[True, False])))[1:] == [(1, "closed")]
+
+
+def test_markets_have_their_own_episodes() -> None:
+    episodes = made()
+    episodes.open(9)
+    rows = verdicts([0, 1, 0, 1], over=[True, True, False, True])
+    turns = []
+    for turn in episodes.turns(Runs(np.array([9, 0]), np.array([0, 2, 4])), rows):
+        episodes.told(turn.slot, anomaly(turn.episode))
+        turns.append((turn.slot, turn.row))
+    assert turns == [(9, 0), (0, 3)]
+
+
+def test_an_opening_that_could_not_be_told_never_was() -> None:
+    episodes = made()
+    for turn in episodes.turns(Runs.single(0, 1), verdicts([0], over=[True])):
+        episodes.drop_untold(turn.slot)
+    assert not episodes.is_running(0)
+    assert episodes.state(0) == {}
+
+
+def test_a_slot_is_fresh_for_its_next_market() -> None:
+    episodes = made()
+    told(episodes, verdicts([0], over=[True]))
+    episodes.close(0)
+    episodes.open(0)
+    assert not episodes.is_running(0)
 
 
 def test_state_brings_back_the_running_episode() -> None:
-    episodes = opened()
-    again = Episodes(quiet_us=QUIET_US, decides_on="rarity")
-    again.load_state(episodes.state())
-    turns = [e.hit(1, time_us=5, score=9.0, rarity=1e-6) for e in (episodes, again)]
-    assert turns[0] == turns[1]
-    again.load_state({})
-    assert not again.is_running
+    episodes, again = made(), made()
+    told(episodes, verdicts([0], over=[True]))
+    again.load_state(0, episodes.state(0))
+    rows = verdicts([5, 6, 3 * QUIET_US], over=[True, True, False], rarities=[1e-6, 1e-6, 1.0])
+    turns = told(episodes, rows)
+    assert len(turns) == 2
+    assert turns == told(again, rows)
 
 
-@pytest.mark.parametrize("key", ["peaks", "told", "trades"])
+@pytest.mark.parametrize("key", ["peak_score", "told", "trades"])
 def test_a_damaged_state_is_refused(key: str) -> None:
-    state = opened().state()
+    episodes = made()
+    told(episodes, verdicts([0], over=[True]))
+    state = episodes.state(0)
     for damaged in ({k: v for k, v in state.items() if k != key}, state | {key: "{}"}):
         with pytest.raises(ValueError, match=key):
-            Episodes(quiet_us=QUIET_US, decides_on="rarity").load_state(damaged)
+            made().load_state(0, damaged)

@@ -6,6 +6,7 @@ import pytest
 from detector.features import feature_names
 from detector.online.protocol import Finding
 from detector.patterns.flash_crash import FlashCrash, FlashCrashParams
+from detector.runs import Runs
 
 WINDOWS = (1.0, 10.0, 60.0, 300.0, 42.0)
 
@@ -17,7 +18,7 @@ def test_the_fall_is_measured_in_its_own_window() -> None:
     rows[:, names.index("drawdown_300s")] = -0.9
     rows[:, names.index("count_42s")] = [50, 9]
     crash = FlashCrash(FlashCrashParams(window_s=42.0), features=names)
-    scored = crash.score_learn(rows)
+    scored = crash.score_learn(Runs.single(0, len(rows)), rows)
     assert scored.scores == pytest.approx([5.0, 11.0])
     assert scored.eligible.tolist() == [True, False]
     assert crash.columns == ("drawdown_42s",)

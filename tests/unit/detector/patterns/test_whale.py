@@ -6,6 +6,7 @@ import pytest
 from detector.features import FEATURES
 from detector.online.protocol import Finding
 from detector.patterns.whale import Whale, WhaleParams
+from detector.runs import Runs
 
 
 def finding(
@@ -26,7 +27,9 @@ def finding(
 def test_the_floor_is_included() -> None:
     rows = np.ones((3, len(FEATURES)))
     rows[:, FEATURES.index("notional")] = [99.0, 100.0, 1e12]
-    scored = Whale(WhaleParams(min_notional=100.0), features=FEATURES).score_learn(rows)
+    scored = Whale(WhaleParams(min_notional=100.0), features=FEATURES).score_learn(
+        Runs.single(0, len(rows)), rows
+    )
     assert scored.scores.tolist() == [99.0, 100.0, 1e12]
     assert scored.eligible.tolist() == [False, True, True]
 

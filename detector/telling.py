@@ -1,0 +1,212 @@
+"""From a turn of an episode to the event that tells it."""
+
+import math
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from detector import severity
+from detector.arrays import BoolVector, FloatMatrix, FloatVector, IntVector
+from detector.batch import Batch
+from detector.episodes import Turn, Verdicts
+from detector.lane import CombinedLane, Custody, Judgement, Lane
+from detector.online.protocol import Finding
+from shared import codec
+from shared.clock import MICROSECONDS_PER_SECOND
+from shared.events import Anomaly, EpisodePhase, Quarantine, Trade, Window
+from shared.stream.step import OutputEvent
+
+# Told with every anomaly, beside what the detector looked at.
+_CONTEXT: Final = (
+    "return_10s",
+    "notional_10s",
+    "count_10s",
+    "imbalance_10s",
+    "volatility_10s",
+    "notional",
+    "notional_300s",
+)
+
+
+class Emission(NamedTuple):
+    """An event, and the row of the trade that caused it."""
+
+    row: int
+    event: OutputEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A batch with all that is known about it before a detector is asked.
+
+    Attributes:
+        batch: the trades.
+        names: of the features.
+        rows: n rows of features.
+        clock_us: n event times after the rule for late trades.
+        thresholds: n, on rarity.
+        per_day: n, trades per day of the market.
+    """
+
+    batch: Batch
+    names: tuple[str, ...]
+    rows: FloatMatrix
+    clock_us: IntVector
+    thresholds: FloatVector
+    per_day: FloatVector
+
+
+class Teller:
+    """Tells what one lane found in one batch."""
+
+    def __init__(self, lane: Lane | CombinedLane, judgement: Judgement, evidence: Evidence) -> None:
+        self._lane, self._judgement, self._evidence = lane, judgement, evidence
+        self._runs = evidence.batch.runs
+        self._emissions: list[Emission] = []
+
+    def tell(self) -> list[Emission]:
+        """Run the lane's episodes over the batch, and return what is to be told, market by market."""
+        over = self._over()
+        self._silence(over)
+        verdicts = Verdicts(self._evidence.clock_us, over, self._judgement.scores, self._judgement.rarities)
+        for turn in self._lane.episodes.turns(self._runs, verdicts):
+            if turn.episode.phase == EpisodePhase.CLOSED:
+                self._emissions.append(Emission(turn.row, self._closed(turn)))
+                continue
+            try:
+                event = self._anomaly(turn)
+            except Exception as error:  # noqa: BLE001 - a detector's sentence may raise too: quarantine
+                self._mute(turn, error, over)
+            else:
+                self._lane.episodes.told(turn.slot, event)
+                self._emissions.append(Emission(turn.row, event))
+        return self._emissions
+
+    def tell_custody(self) -> list[Emission]:
+        """Return where the lane's detector was stopped or released."""
+        return [Emission(change.row, self._quarantine(change)) for change in self._judgement.custody]
+
+    def _over(self) -> BoolVector:
+        judgement, judge = self._judgement, self._lane.judge
+        if judge.decides_on == "rarity":
+            over = judgement.rarities <= self._evidence.thresholds
+        else:
+            over = judgement.scores >= judge.threshold
+        over &= judgement.eligible
+        return over
+
+    def _silence(self, over: BoolVector) -> None:
+        """Hear nothing of markets where the lane is muted, until it is released."""
+        absent = self._lane.muted.absent(self._runs.slots)
+        if absent is None:
+            return
+        for (slot, part), is_absent in zip(self._runs.each(), absent.tolist(), strict=True):
+            if is_absent:
+                self._release(slot, part.start, part.stop, over)
+
+    def _mute(self, turn: Turn, error: Exception, over: BoolVector) -> None:
+        now_us = int(self._evidence.clock_us[turn.row])
+        until_us = self._lane.muted.stop(turn.slot, now_us=now_us)
+        self._lane.episodes.drop_untold(turn.slot)
+        change = Custody(turn.slot, turn.row, f"{type(error).__name__}: {error}", until_us)
+        self._emissions.append(Emission(turn.row, self._quarantine(change)))
+        run = int(np.flatnonzero(self._runs.slots == turn.slot)[0])
+        self._release(turn.slot, turn.row + 1, int(self._runs.starts[run + 1]), over)
+
+    def _release(self, slot: int, start: int, end: int, over: BoolVector) -> None:
+        row = self._lane.muted.release(slot, self._evidence.clock_us, start, end)
+        over[start:row] = False
+        if row < end:
+            self._emissions.append(Emission(row, self._quarantine(Custody(slot, row))))
+
+    def _anomaly(self, turn: Turn) -> Anomaly:
+        row, judge, judgement = turn.row, self._lane.judge, self._judgement
+        trade = self._evidence.batch.trade(row)
+        finding = self._finding(row, trade)
+        by_rarity = judge.decides_on == "rarity"
+        threshold = float(self._evidence.thresholds[row]) if by_rarity else judge.threshold
+        identity = self._identify(trade, turn.episode.phase)
+        now_us = int(self._evidence.clock_us[row])
+        return Anomaly(
+            anomaly_id=identity,
+            symbol=trade.symbol,
+            exchange=trade.exchange,
+            kind=judge.kind,
+            detector=judge.name,
+            fingerprint=self._lane.fingerprint,
+            severity=severity.of_rarity(
+                judge.kind, rarity=float(judgement.rarities[row]), threshold=threshold
+            )
+            if by_rarity
+            else severity.of_score(judge.kind, score=finding.score, threshold=threshold),
+            score=finding.score,
+            rarity=finding.rarity,
+            threshold=threshold,
+            threshold_on=judge.decides_on,
+            event_time_us=trade.event_time_us,
+            trade_id=trade.trade_id,
+            price=trade.price,
+            window=Window(
+                start_us=max(0, now_us - round(judge.window_s * MICROSECONDS_PER_SECOND)), end_us=now_us
+            ),
+            features={name: finding.features[name] for name in dict.fromkeys((*judge.columns, *_CONTEXT))},
+            contributions=finding.contributions,
+            reason=judge.sentence(finding),
+            episode=msgspec.structs.replace(turn.episode, episode_id=turn.episode.episode_id or identity),
+        )
+
+    def _finding(self, row: int, trade: Trade) -> Finding:
+        judgement, evidence = self._judgement, self._evidence
+        rarity = float(judgement.rarities[row])
+        return Finding(
+            symbol=trade.symbol,
+            price=trade.price,
+            features=dict(zip(evidence.names, evidence.rows[row].tolist(), strict=True)),
+            contributions=dict(zip(self._lane.judge.columns, judgement.explain(row).tolist(), strict=True)),
+            score=float(judgement.scores[row]),
+            usual_score=float(judgement.usual[row]),
+            rarity=None if math.isnan(rarity) else rarity,
+            trades_per_day=float(evidence.per_day[row]),
+        )
+
+    def _closed(self, turn: Turn) -> Anomaly:
+        """Return the end of an episode: its peak, in the words of what was told last."""
+        told, episode = turn.told, turn.episode
+        assert told is not None
+        trade = self._evidence.batch.trade(turn.row)
+        seconds = (episode.last_us - episode.opened_us) / MICROSECONDS_PER_SECOND
+        trades = "1 trade" if episode.trades == 1 else f"{episode.trades:,} trades"
+        return msgspec.structs.replace(
+            told,
+            anomaly_id=self._identify(trade, EpisodePhase.CLOSED),
+            score=episode.peak_score,
+            rarity=None if told.rarity is None else episode.peak_rarity,
+            event_time_us=trade.event_time_us,
+            trade_id=trade.trade_id,
+            price=trade.price,
+            window=Window(start_us=episode.opened_us, end_us=episode.last_us),
+            reason=f"Over, after {trades} in {seconds:,.3g} s. It was: {told.reason}",
+            episode=episode,
+        )
+
+    def _identify(self, trade: Trade, phase: EpisodePhase) -> str:
+        return codec.anomaly_id(
+            fingerprint=self._lane.fingerprint,
+            exchange=trade.exchange,
+            symbol=trade.symbol,
+            trade_id=trade.trade_id,
+            phase=phase,
+        )
+
+    def _quarantine(self, change: Custody) -> Quarantine:
+        trade = self._evidence.batch.trade(change.row)
+        return Quarantine(
+            symbol=trade.symbol,
+            detector=self._lane.judge.name,
+            fingerprint=self._lane.fingerprint,
+            error=change.error,
+            event_time_us=trade.event_time_us,
+            trade_id=trade.trade_id,
+        )
