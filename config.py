@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     kafka_session_timeout_s: float = _setting(
         15.0, unit="s", about="silence after which a worker is taken for dead", ge=1, le=45
     )
+    kafka_group_protocol: Literal["classic", "consumer"] = _setting(
+        "classic", unit="protocol", about="of consumer groups; consumer is KIP-848, for brokers from 4.0 on"
+    )
     processing_guarantee: Literal["exactly_once", "at_least_once"] = _setting(
         "exactly_once", unit="mode", about="how the detector commits"
     )
@@ -156,6 +159,16 @@ class Settings(BaseSettings):
     )
     detector_snapshot_interval_s: float = _setting(
         30.0, unit="s", about="between two snapshots of a market", ge=1, le=3_600
+    )
+    detector_forget_after_h: float = _setting(
+        24.0,
+        unit="h",
+        about="silence, in event time, after which a market's state is dropped",
+        ge=0.1,
+        le=8_760,
+    )
+    detector_shed_above_lag_s: float = _setting(
+        0.0, unit="s", about="delay above which costly detectors pause; 0: never", ge=0, le=3_600
     )
     detector_seed: int = _setting(1, unit="number", about="of all randomness", ge=0, le=2**31 - 1)
 
@@ -364,6 +377,7 @@ def kafka_params(settings: Settings, *, bootstrap_servers: str | None = None) ->
         compression=settings.kafka_compression,
         trades_retention_ms=settings.kafka_trades_retention_hours * HOUR_MS,
         session_timeout_s=settings.kafka_session_timeout_s,
+        group_protocol=settings.kafka_group_protocol,
     )
 
 

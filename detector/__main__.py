@@ -19,7 +19,9 @@ from shared import logs, metrics
 from shared.clock import SystemClock
 from shared.errors import ConfigError, TapewatchError
 from shared.status import StatusReporter
+from shared.stream.eviction import EvictionPolicy
 from shared.stream.kafka import KafkaBroker
+from shared.stream.overload import OverloadPolicy
 from shared.stream.report import report_runner
 from shared.stream.runner import Runner, RunnerParams
 from shared.stream.snapshot_writer import SnapshotPolicy
@@ -85,6 +87,8 @@ def _run(settings: config.Settings, *, instance: str, stop: threading.Event) -> 
             instance=instance,
             guarantee=settings.processing_guarantee,
             snapshots=SnapshotPolicy(interval_s=settings.detector_snapshot_interval_s),
+            eviction=EvictionPolicy(forget_after_s=settings.detector_forget_after_h * 3_600),
+            overload=OverloadPolicy(shed_above_lag_s=settings.detector_shed_above_lag_s),
         ),
         clock=clock,
         health=health,

@@ -188,6 +188,20 @@ class Engine:
         for name, slot in venues.items():
             self._hold((name, symbol), slot)
 
+    @property
+    def shed_levels(self) -> int:
+        """Return how many levels of work can be shed under overload."""
+        return 0
+
+    def shed(self, level: int) -> None:
+        """Shed nothing: there is no level to shed.
+
+        Raises:
+            ValueError: the level does not exist.
+        """
+        if level:
+            raise ValueError(f"no level {level} to shed")
+
     def evict(self, symbol: str) -> None:
         """Forget a market; unknown ones are ignored."""
         venues = self._venues.pop(symbol, {})

@@ -30,6 +30,7 @@ class HashStep:
         self._fingerprint = fingerprint
         self._every = every
         self._digests: dict[str, np.ndarray] = {}
+        self.shed_to: list[int] = []
 
     @property
     def fingerprint(self) -> str:
@@ -81,6 +82,13 @@ class HashStep:
                 peak_rarity=0.5,
             ),
         )
+
+    @property
+    def shed_levels(self) -> int:
+        return 2
+
+    def shed(self, level: int) -> None:
+        self.shed_to.append(level)
 
     def symbols(self) -> Iterable[str]:
         return list(self._digests)

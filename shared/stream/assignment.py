@@ -139,7 +139,7 @@ class Assignment:
                 self._step.restore(symbol, restored.snapshots[symbol].state)
             except SnapshotRefusedError as refusal:
                 self._refuse(number, refusal)
-                state.without_snapshot(symbol)
+                state.without(symbol)
         self.states[number] = state
         self.restored += len(state.snapshot_offsets)
         _log.info(
@@ -181,7 +181,7 @@ class Assignment:
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
         for partition in partitions:
             if state := self.states.pop(partition.partition, None):
-                for symbol in state.symbols:
+                for symbol in state.traded_us:
                     self._step.evict(symbol)
         self._moved |= {partition.partition for partition in partitions}
         _log.info("partitions_released", partitions=[p.partition for p in partitions])

@@ -14,11 +14,15 @@ class CommitPolicy:
         max_records: input records since the last commit.
         max_delay_s: age of the oldest uncommitted input.
         max_output_delay_s: age of the oldest uncommitted output.
+        max_outputs: output records since the last commit.
+        max_output_bytes: their size.
     """
 
     max_records: int = 10_000
     max_delay_s: float = 1.0
     max_output_delay_s: float = 0.02
+    max_outputs: int = 5_000
+    max_output_bytes: int = 8 * 1024 * 1024
 
 
 class CommitTimer:
@@ -27,15 +31,19 @@ class CommitTimer:
     def __init__(self, policy: CommitPolicy) -> None:
         self._policy = policy
         self._records = 0
+        self._outputs = 0
+        self._output_bytes = 0
         self._input_since_s: float | None = None
         self._output_since_s: float | None = None
 
-    def processed(self, *, records: int, outputs: int, now_s: float) -> None:
+    def processed(self, *, records: int, outputs: int, output_bytes: int = 0, now_s: float) -> None:
         """Note that a batch was processed."""
         if records:
             self._records += records
             self._input_since_s = now_s if self._input_since_s is None else self._input_since_s
         if outputs:
+            self._outputs += outputs
+            self._output_bytes += output_bytes
             self._output_since_s = now_s if self._output_since_s is None else self._output_since_s
 
     def is_due(self, now_s: float) -> bool:
@@ -43,6 +51,8 @@ class CommitTimer:
         policy = self._policy
         return (
             self._records >= policy.max_records
+            or self._outputs >= policy.max_outputs
+            or self._output_bytes >= policy.max_output_bytes
             or _older(self._input_since_s, policy.max_delay_s, now_s)
             or _older(self._output_since_s, policy.max_output_delay_s, now_s)
         )
@@ -64,6 +74,8 @@ class CommitTimer:
     def committed(self) -> None:
         """Note that everything processed so far is committed, or was given up."""
         self._records = 0
+        self._outputs = 0
+        self._output_bytes = 0
         self._input_since_s = None
         self._output_since_s = None
 

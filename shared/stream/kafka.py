@@ -5,17 +5,7 @@ It is longer than our usual because it is the one: consumer, producer, topics an
 Consumers read committed records only and commit by hand. Producers are idempotent with `acks=all`. Records go
 to partitions by murmur2 of the key, Java's default, so that writers in other languages agree with us.
 
-Time-outs, each derived from the one before it, so that a slow step is noticed by the outer layer last:
-
-    DELIVERY_TIMEOUT_S        a record of a transaction is acknowledged, or reported as failed; outside of
-                              transactions there is no such limit, see `KafkaBroker.producer`
-    TRANSACTION_TIMEOUT_S     1.5 times that: the broker aborts a transaction that its owner forgot
-    session_timeout_s         a setting (15 s): a member that sends no heartbeat has left. At most the above,
-                              so that a dead member's transaction does not outlive its membership for long;
-                              and at least three heartbeats, which go out every third of it, 3 s at most
-    COMMITTED_TIMEOUT_S       one transaction and one request: whoever takes over a partition waits until its
-                              last owner's transaction is decided
-    MAX_POLL_INTERVAL_S       ten transactions: a member that polls no more has left
+How long anything may take is derived in `timeouts.py`.
 """
 
 import uuid
@@ -39,14 +29,13 @@ from shared.errors import (
     ConfigError,
 )
 from shared.stream.broker import Consumer, Message, Producer, RebalanceListener, TopicPartition
+from shared.stream.timeouts import REQUEST_TIMEOUT_S, Timeouts
 
-DELIVERY_TIMEOUT_S: Final = 30.0
-TRANSACTION_TIMEOUT_S: Final = 1.5 * DELIVERY_TIMEOUT_S
-MAX_POLL_INTERVAL_S: Final = 10 * TRANSACTION_TIMEOUT_S
-REQUEST_TIMEOUT_S: Final = 15.0
-COMMITTED_TIMEOUT_S: Final = TRANSACTION_TIMEOUT_S + REQUEST_TIMEOUT_S
-_LONGEST_HEARTBEAT_S: Final = 3.0
 _QUEUE_FULL_POLL_S: Final = 0.05
+# What one client may hold in memory: fetched and not yet consumed, or produced and not yet acknowledged.
+_FETCHED_KB: Final = 32 * 1024
+_QUEUED_KB: Final = 64 * 1024
+_QUEUED_RECORDS: Final = 100_000
 
 _log = structlog.get_logger()
 
@@ -62,7 +51,9 @@ class KafkaParams:
         replication_factor: of every topic.
         compression: `lz4` or `zstd`.
         trades_retention_ms: how long trades are kept.
-        session_timeout_s: silence after which a member of a group is taken for dead.
+        session_timeout_s: silence after which a member of a group is taken for dead; with the protocol
+            `consumer` it is the broker that says so (`group.consumer.session.timeout.ms`).
+        group_protocol: of consumer groups: `classic`, or `consumer` (KIP-848, brokers from 4.0 on).
     """
 
     bootstrap_servers: str
@@ -72,6 +63,12 @@ class KafkaParams:
     compression: Literal["lz4", "zstd"] = "lz4"
     trades_retention_ms: int = topic_specs.DAY_MS
     session_timeout_s: float = 15.0
+    group_protocol: Literal["classic", "consumer"] = "classic"
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """How long anything may take."""
+        return Timeouts(session_s=self.session_timeout_s)
 
 
 def translate(operation: str, error: ck.KafkaError) -> BrokerError:
@@ -160,6 +157,7 @@ class KafkaBroker:
     def __init__(self, params: KafkaParams) -> None:
         self._params = params
         self._names = _Names(params.topic_prefix)
+        self._timeouts = params.timeouts
 
     def ensure_topics(self) -> None:
         """Create the topics of `shared.topics` that are missing, and wait until they can be used.
@@ -213,7 +211,7 @@ class KafkaBroker:
 
     def consumer(self, *, group: str | None, from_start: bool = True) -> Consumer:
         """Return a consumer that reads committed records only."""
-        return KafkaConsumer(self._consumer_config(group, from_start), self._names)
+        return KafkaConsumer(self._consumer_config(group, from_start), self._names, self._timeouts)
 
     def read_all(
         self,
@@ -267,7 +265,8 @@ class KafkaBroker:
             "compression.type": self._params.compression,
             "linger.ms": 5,
             "partitioner": "murmur2_random",
-            "queue.buffering.max.messages": 100_000,
+            "queue.buffering.max.messages": _QUEUED_RECORDS,
+            "queue.buffering.max.kbytes": _QUEUED_KB,
             "message.max.bytes": 1_000_000,
             "delivery.report.only.error": True,
         }
@@ -276,10 +275,12 @@ class KafkaBroker:
             # none is given up: writers wait for as long as it takes.
             config["delivery.timeout.ms"] = 0
         else:
-            config["delivery.timeout.ms"] = int(DELIVERY_TIMEOUT_S * 1_000)
+            config["delivery.timeout.ms"] = _ms(self._timeouts.delivery_s)
             config["transactional.id"] = self._params.topic_prefix + transactional_id
-            config["transaction.timeout.ms"] = int(TRANSACTION_TIMEOUT_S * 1_000)
-        return KafkaProducer(config, self._names, is_transactional=transactional_id is not None)
+            config["transaction.timeout.ms"] = _ms(self._timeouts.transaction_s)
+        return KafkaProducer(
+            config, self._names, self._timeouts, is_transactional=transactional_id is not None
+        )
 
     def _client_config(self) -> dict[str, Any]:
         return {
@@ -296,6 +297,16 @@ class KafkaBroker:
             "log.connection.close": False,
         }
 
+    def _membership_config(self) -> dict[str, Any]:
+        if self._params.group_protocol == "consumer":
+            # How long a silent member is kept, and who gets what, is then for the broker to say.
+            return {"group.protocol": "consumer"}
+        return {
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": _ms(self._timeouts.session_s),
+            "heartbeat.interval.ms": _ms(self._timeouts.heartbeat_s),
+        }
+
     def _consumer_config(self, group: str | None, from_start: bool) -> dict[str, Any]:  # noqa: FBT001
         return {
             **self._client_config(),
@@ -304,17 +315,18 @@ class KafkaBroker:
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest" if from_start else "latest",
-            "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": int(self._params.session_timeout_s * 1_000),
-            "heartbeat.interval.ms": int(
-                min(_LONGEST_HEARTBEAT_S, self._params.session_timeout_s / 3) * 1_000
-            ),
-            "max.poll.interval.ms": int(MAX_POLL_INTERVAL_S * 1_000),
+            **self._membership_config(),
+            "max.poll.interval.ms": _ms(self._timeouts.max_poll_s),
             "fetch.wait.max.ms": 100,
+            "queued.max.messages.kbytes": _FETCHED_KB,
             # The default of one second idles a fast reader (measured: a third of the throughput).
             "fetch.queue.backoff.ms": 50,
             "topic.metadata.refresh.interval.ms": 30_000,
         }
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1_000)
 
 
 class _LogAdapter:
@@ -359,9 +371,10 @@ def _retrying(operation: str, timeout_s: float, function: Any, *args: Any, **kwa
 class KafkaConsumer:
     """Implements `broker.Consumer`."""
 
-    def __init__(self, config: dict[str, Any], names: _Names) -> None:
+    def __init__(self, config: dict[str, Any], names: _Names, timeouts: Timeouts) -> None:
         self._client = ck.Consumer(config)
         self._names = names
+        self._timeouts = timeouts
 
     @property
     def client(self) -> ck.Consumer:
@@ -437,7 +450,7 @@ class KafkaConsumer:
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the group's committed offsets; waits until no transaction on them is pending."""
         asked = self._names.their_partitions(dict.fromkeys(partitions, 0))
-        answer = self._call("read commits", self._client.committed, asked, timeout=COMMITTED_TIMEOUT_S)
+        answer = self._call("read commits", self._client.committed, asked, timeout=self._timeouts.committed_s)
         return {self._names.partition(p): p.offset for p in answer if p.offset >= 0}
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
@@ -495,10 +508,13 @@ class KafkaConsumer:
 class KafkaProducer:
     """Implements `broker.Producer`."""
 
-    def __init__(self, config: dict[str, Any], names: _Names, *, is_transactional: bool) -> None:
+    def __init__(
+        self, config: dict[str, Any], names: _Names, timeouts: Timeouts, *, is_transactional: bool
+    ) -> None:
         self._failure: ck.KafkaError | None = None
-        self._client = ck.Producer({**config, "on_delivery": self._delivered})
+        self._client = ck.Producer({**config, "on_delivery": self._delivered, "error_cb": self._failed})
         self._names = names
+        self._timeouts = timeouts
         if is_transactional:
             self._transact("init transactions", self._client.init_transactions, 2 * REQUEST_TIMEOUT_S)
 
@@ -506,6 +522,11 @@ class KafkaProducer:
         del message
         # The first failure explains the ones that follow it.
         if error is not None and self._failure is None:
+            self._failure = error
+
+    def _failed(self, error: ck.KafkaError) -> None:
+        # Without this, the library raises what is no exception. What is not fatal it mends and logs itself.
+        if error.fatal():
             self._failure = error
 
     def _check(self) -> None:
@@ -573,7 +594,7 @@ class KafkaProducer:
                 membership,
                 2 * REQUEST_TIMEOUT_S,
             )
-        self._transact("commit", self._client.commit_transaction, DELIVERY_TIMEOUT_S)
+        self._transact("commit", self._client.commit_transaction, self._timeouts.delivery_s)
         self._check()
 
     def abort(self) -> None:
@@ -581,11 +602,10 @@ class KafkaProducer:
         self._transact("abort", self._client.abort_transaction, 2 * REQUEST_TIMEOUT_S)
         self._failure = None
 
-    @staticmethod
-    def _transact(operation: str, function: Any, *args: Any) -> None:  # noqa: ANN401 - untyped library
+    def _transact(self, operation: str, function: Any, *args: Any) -> None:  # noqa: ANN401 - untyped library
         # librdkafka asks that a retriable error be answered by the same call, and marks what must be aborted.
-        _retrying(operation, TRANSACTION_TIMEOUT_S, function, *args)
+        _retrying(operation, self._timeouts.transaction_s, function, *args)
 
     def close(self) -> None:
         """Flush and release the connection."""
-        self.flush(DELIVERY_TIMEOUT_S)
+        self.flush(self._timeouts.delivery_s)

@@ -4,45 +4,68 @@ After a restore, a partition is read again from its marker. Until it has caught 
 its snapshot are in its state already, and the events of all trades below the commit are on the topic already.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.stream.columns import TradeColumns
+from shared.stream.eviction import EvictionPolicy, cut_where_clocks_move
 from shared.stream.intake import TradeBatch
 from shared.stream.restore import PartitionState
 
 
+class Portion(NamedTuple):
+    """What the step is to do, in this order.
+
+    Attributes:
+        gone: partitions and markets to forget.
+        silent: trades to learn, whose events were published before a restart; None when there are none.
+        audible: trades whose events are new.
+    """
+
+    gone: list[tuple[int, str]]
+    silent: TradeColumns | None
+    audible: TradeColumns
+
+
 def move_on(
-    batch: TradeBatch, states: Mapping[int, PartitionState]
-) -> tuple[TradeColumns | None, TradeColumns]:
-    """Move the partitions to the end of the batch; return what is to be judged in silence, and aloud.
+    batch: TradeBatch, states: Mapping[int, PartitionState], policy: EvictionPolicy
+) -> Iterator[Portion]:
+    """Move the partitions to the end of the batch; yield what the step is to do, nearly always one portion.
 
     Args:
         batch: what was read.
-        states: of all its partitions; updated.
-
-    Returns:
-        Trades whose events are to be dropped, None when there are none, and those whose events are new.
+        states: of all its partitions; updated before each portion.
+        policy: when markets are forgotten.
     """
-    read = {number: states[number] for number in batch.positions}
-    if not any(state.is_replaying for state in read.values()):
-        _advance(batch, read)
-        return None, batch.trades
+    for part in cut_where_clocks_move(batch, states, policy):
+        read = {number: states[number] for number in part.positions}
+        if any(state.is_replaying for state in read.values()):
+            is_new, is_silent = _already_known(part, read)
+            silent: TradeColumns | None = part.trades.take(np.flatnonzero(is_new & is_silent))
+            audible = part.trades.take(np.flatnonzero(is_new & ~is_silent))
+            touched = _touched(part, read, np.flatnonzero(is_new))
+        else:
+            silent, audible = None, part.trades
+            touched = _touched(part, read, None)
+        gone = _advance(part, read, touched, policy)
+        yield Portion(gone, silent, audible)
+
+
+def _already_known(
+    batch: TradeBatch, states: Mapping[int, PartitionState]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which trades the restored states do not contain, and which ones' events are published."""
     is_new = np.ones(len(batch.trades), np.bool_)
     is_silent = np.zeros(len(batch.trades), np.bool_)
-    for number, state in read.items():
+    for number, state in states.items():
         if state.is_replaying:
             mine = batch.partitions == number
             is_new[mine] = (batch.offsets >= _contained_below(batch.trades, state))[mine]
             is_silent[mine] = (batch.offsets < state.committed)[mine]
-    silent = batch.trades.take(np.flatnonzero(is_new & is_silent))
-    audible = batch.trades.take(np.flatnonzero(is_new & ~is_silent))
-    at = np.flatnonzero(is_new)
-    new = batch._replace(partitions=batch.partitions[at], trades=batch.trades.take(at))
-    _advance(new, read)
-    return silent, audible
+    return is_new, is_silent
 
 
 def _contained_below(trades: TradeColumns, state: PartitionState) -> NDArray[np.int64]:
@@ -51,11 +74,31 @@ def _contained_below(trades: TradeColumns, state: PartitionState) -> NDArray[np.
     return np.array(below, np.int64)[trades.venue] if below else np.zeros(0, np.int64)
 
 
-def _advance(batch: TradeBatch, states: Mapping[int, PartitionState]) -> None:
+def _touched(
+    batch: TradeBatch, states: Mapping[int, PartitionState], at: NDArray[np.int64] | None
+) -> dict[int, list[str]]:
+    """Return the markets per partition, of the trades at these places only."""
     venues = batch.trades.venues
+    codes = batch.partitions * len(venues) + batch.trades.venue
     touched: dict[int, list[str]] = {number: [] for number in states}
-    for code in np.unique(batch.partitions * len(venues) + batch.trades.venue).tolist():
+    for code in np.unique(codes if at is None else codes[at]).tolist():
         number, venue = divmod(code, len(venues))
         touched[number].append(venues[venue][1])
+    return touched
+
+
+def _advance(
+    batch: TradeBatch,
+    states: Mapping[int, PartitionState],
+    touched: Mapping[int, list[str]],
+    policy: EvictionPolicy,
+) -> list[tuple[int, str]]:
+    """Move the partitions on; return those of the touched markets that had been silent for too long."""
+    gone: list[tuple[int, str]] = []
     for number, state in states.items():
+        for symbol in touched[number]:
+            if policy.is_gone(state, symbol):
+                state.without(symbol)
+                gone.append((number, symbol))
         state.advanced(batch.positions[number], touched[number])
+    return gone

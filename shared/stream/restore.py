@@ -2,14 +2,21 @@
 
 A snapshot of a market holds its state after every input record below the snapshot's offset. The partition's
 marker says from which offset reading again completes all of them: the lowest one at which a market traded
-that has no later snapshot. So, on assignment: restore, read from the
-marker, skip what a market's snapshot already contains, suppress events below the committed offset, go on.
+that has no later snapshot. So, on assignment: restore, read from the marker, skip what a market's snapshot
+already contains, suppress events below the committed offset, go on.
+
+A partition has a clock of its own, made of its records alone, by which silent markets are forgotten
+(`eviction.py`). Snapshots and marker carry it, so that it reads the same after a restart.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
-from shared.stream.snapshots import Restored
+from shared.stream.snapshots import Mark, Restored
+
+# Before the first record.
+CLOCK_START_US: Final = -1
 
 
 @dataclass
@@ -19,58 +26,81 @@ class PartitionState:
     Attributes:
         position: next offset to process.
         committed: next offset whose events have not been published; events below it are suppressed.
+        clock_us: the partition's clock at `position`.
+        committed_clock_us: its clock at `committed`; None until a commit after the restore.
+        swept_clock_us: what that was when memory of forgotten markets was last given back.
         contained: per market, the offset below which its restored snapshot already contains the trades;
             emptied as soon as the position has passed all of them.
+        traded_us: per market that has state, the partition's clock at its latest trade.
         snapshot_offsets: per market, the offset of its latest snapshot.
-        dirty_since: per market that has traded since its latest snapshot, an offset between that snapshot
-            and the first such trade.
+        snapshot_chunks: per market, how many records of the snapshots topic are in use for it.
+        dirty_since: per market that has traded since its latest snapshot, a place between that snapshot and
+            the first such trade.
         snapshot_due_s: per market, when its next snapshot is due.
         resume_offset: the marker that was last written.
-        symbols: the markets that have state.
     """
 
     position: int
     committed: int
+    clock_us: int = CLOCK_START_US
+    committed_clock_us: int | None = None
+    swept_clock_us: int | None = None
     contained: dict[str, int] = field(default_factory=dict)
+    traded_us: dict[str, int] = field(default_factory=dict)
     snapshot_offsets: dict[str, int] = field(default_factory=dict)
-    dirty_since: dict[str, int] = field(default_factory=dict)
+    snapshot_chunks: dict[str, int] = field(default_factory=dict)
+    dirty_since: dict[str, Mark] = field(default_factory=dict)
     snapshot_due_s: dict[str, float] = field(default_factory=dict)
     resume_offset: int = -1
-    symbols: set[str] = field(default_factory=set)
 
     @property
     def is_replaying(self) -> bool:
         """Whether events are suppressed, or trades skipped, at the current position."""
         return self.position < self.committed or bool(self.contained)
 
-    def is_new_to(self, symbol: str, offset: int) -> bool:
-        """Return whether the market's state does not contain this record yet."""
-        return offset >= self.contained.get(symbol, 0)
-
     def advanced(self, position: int, symbols: Iterable[str]) -> None:
-        """Note that records up to `position` were processed, and which markets they touched."""
+        """Note that records up to `position` were processed, and which markets' states they changed."""
+        mark = Mark(self.position, self.clock_us)
         for symbol in symbols:
-            self.dirty_since.setdefault(symbol, self.position)
-            self.symbols.add(symbol)
+            self.dirty_since.setdefault(symbol, mark)
+            self.traded_us[symbol] = self.clock_us
         self.position = position
         if self.contained and position >= max(self.contained.values()):
             self.contained.clear()
 
-    def snapshotted(self, symbol: str, *, due_s: float) -> None:
+    def commit(self, offset: int) -> None:
+        """Note that everything below `offset` is committed; `offset` is not below the position."""
+        self.committed = offset
+        self.committed_clock_us = self.clock_us if offset == self.position else None
+
+    def snapshotted(self, symbol: str, *, chunks: int, due_s: float) -> None:
         """Note that a market's snapshot was written at the current position."""
         self.snapshot_offsets[symbol] = self.position
+        self.snapshot_chunks[symbol] = chunks
         self.dirty_since.pop(symbol, None)
         self.snapshot_due_s[symbol] = due_s
 
-    def without_snapshot(self, symbol: str) -> None:
-        """Note that a market's snapshot could not be restored: it begins to warm up again."""
+    def without(self, symbol: str) -> None:
+        """Note that a market has no state any more: its snapshot was refused, or it is forgotten."""
         self.snapshot_offsets.pop(symbol, None)
         self.contained.pop(symbol, None)
-        self.symbols.discard(symbol)
+        self.traded_us.pop(symbol, None)
+        self.dirty_since.pop(symbol, None)
+        self.snapshot_due_s.pop(symbol, None)
 
-    def marker(self) -> int:
-        """Return the offset from which reading again completes every snapshot."""
-        return min(self.dirty_since.values(), default=self.position)
+    def marker(self, *, is_atomic: bool) -> Mark | None:
+        """Return the place from which reading again completes every snapshot; None when it is not known.
+
+        Args:
+            is_atomic: the marker is committed together with the position. If not, it must not lie beyond what
+                is committed already, because after a crash reading begins there, with the marker's clock.
+        """
+        mark = min(self.dirty_since.values(), default=Mark(self.position, self.clock_us))
+        if is_atomic:
+            return mark
+        if self.committed_clock_us is None:
+            return None
+        return min(mark, Mark(self.committed, self.committed_clock_us))
 
     def due(self, now_s: float) -> list[str]:
         """Return the markets whose snapshot is due, the longest overdue first."""
@@ -91,16 +121,19 @@ def begin(restored: Restored, *, committed: int | None, low: int, high: int) -> 
     # An offset beyond the end belongs to a topic that was created anew: nothing of it can be trusted.
     is_known = committed is not None and committed <= high
     if not is_known:
-        return PartitionState(position=low, committed=low)
+        return PartitionState(position=low, committed=low, snapshot_chunks=dict(restored.chunks))
     assert committed is not None
-    resume = low if restored.resume_offset is None else restored.resume_offset
-    offsets = {symbol: snapshot.offset for symbol, snapshot in restored.snapshots.items()}
-    position = max(low, min(resume, committed))
+    # Without a usable marker everything retained is read again, which rebuilds what was refused.
+    resume = Mark(low, CLOCK_START_US) if restored.marker is None else restored.marker
+    position = max(low, min(resume.offset, committed))
+    snapshots = restored.snapshots.values()
     return PartitionState(
         position=position,
         committed=committed,
-        contained={symbol: offset for symbol, offset in offsets.items() if offset > position},
-        snapshot_offsets=offsets,
-        resume_offset=resume,
-        symbols=set(offsets),
+        clock_us=resume.clock_us,
+        contained={s.symbol: s.offset for s in snapshots if s.offset > position},
+        traded_us={s.symbol: s.traded_us for s in snapshots},
+        snapshot_offsets={s.symbol: s.offset for s in snapshots},
+        snapshot_chunks=dict(restored.chunks),
+        resume_offset=resume.offset,
     )

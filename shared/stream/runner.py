@@ -23,15 +23,18 @@ from shared.clock import Clock
 from shared.codec import decode, encode
 from shared.errors import BrokerAbortableError, BrokerRetriableError, InvalidRecordError
 from shared.events import Quarantine, Trade
-from shared.metrics import Health, counter, histogram
+from shared.metrics import Health, counter, gauge, histogram
 from shared.stream.assignment import Assignment
 from shared.stream.broker import Broker, Consumer, Message, TopicPartition
+from shared.stream.columns import TradeColumns
 from shared.stream.commit import CommitPolicy, CommitTimer
 from shared.stream.dead_letters import DeadLetterLimit, DeadLetterPolicy, dead_letter
+from shared.stream.eviction import EvictionPolicy
 from shared.stream.intake import Intake, MessageIntake, TradeBatch
+from shared.stream.overload import Overload, OverloadPolicy
 from shared.stream.replay import move_on
 from shared.stream.retry import Backoff
-from shared.stream.snapshot_writer import SnapshotPolicy, SnapshotWriter
+from shared.stream.snapshot_writer import SnapshotPolicy, SnapshotWriter, note_eviction
 from shared.stream.step import OutputEvent, Step
 
 _FLUSH_S = 30.0
@@ -51,7 +54,9 @@ class RunnerParams:
         poll_s: longest wait for records.
         commit: when to commit.
         snapshots: how often, and for how long at a time, snapshots are written.
+        eviction: when a silent market is forgotten.
         dead_letters: how many invalid records are tolerated.
+        overload: when costly detectors pause.
     """
 
     group: str = "detector"
@@ -61,7 +66,9 @@ class RunnerParams:
     poll_s: float = 0.1
     commit: CommitPolicy = field(default_factory=CommitPolicy)
     snapshots: SnapshotPolicy = field(default_factory=SnapshotPolicy)
+    eviction: EvictionPolicy = field(default_factory=EvictionPolicy)
     dead_letters: DeadLetterPolicy = field(default_factory=DeadLetterPolicy)
+    overload: OverloadPolicy = field(default_factory=OverloadPolicy)
 
 
 @dataclass
@@ -73,6 +80,14 @@ class Totals:
     commits: int = 0
     aborts: int = 0
     dead_letters: int = 0
+
+
+@dataclass
+class _Outputs:
+    """What a batch gave."""
+
+    records: int = 0
+    bytes: int = 0
 
 
 class Runner:
@@ -108,7 +123,15 @@ class Runner:
         self._intake = intake(self._consumer)
         self._timer = CommitTimer(params.commit)
         self._limit = DeadLetterLimit(params.dead_letters)
-        self._snapshots = SnapshotWriter(self._producer, step, params.snapshots, clock)
+        self._overload = Overload(params.overload, levels=step.shed_levels)
+        self._snapshots = SnapshotWriter(
+            self._producer,
+            step,
+            clock,
+            policy=params.snapshots,
+            eviction=params.eviction,
+            is_atomic=self._is_transactional,
+        )
         self._assignment = Assignment(
             broker=broker, consumer=self._consumer, step=step, commit=self.commit, abort=self._abort
         )
@@ -162,11 +185,16 @@ class Runner:
             started_s = self._clock.monotonic_s()
             outputs = self._process(batch)
             now_s = self._clock.monotonic_s()
-            self._timer.processed(records=records, outputs=outputs, now_s=now_s)
-            self._count(records, outputs)
+            self._timer.processed(
+                records=records, outputs=outputs.records, output_bytes=outputs.bytes, now_s=now_s
+            )
+            self._overload.processed(records=records, busy_s=now_s - started_s)
+            self._count(records, outputs.records)
             histogram("tapewatch_batch_seconds").labels(worker=self._params.group).observe(now_s - started_s)
         if self._timer.is_pending() and self._timer.is_due(self._clock.monotonic_s()):
             self.commit()
+        if self._overload.is_due(self._clock.monotonic_s()):
+            self._watch_load()
         return records
 
     def _read(self, wait_s: float) -> TradeBatch | None:
@@ -178,6 +206,26 @@ class Runner:
             _log.warning("broker_unavailable", detail=error.detail)
             return None
         return self._assignment.still_valid(batch)
+
+    def _watch_load(self) -> None:
+        waiting = sum(self.lag_records().values())
+        if self._overload.measured(waiting, now_s=self._clock.monotonic_s()):
+            self._step.shed(self.shed_level)
+            _log.warning(
+                "shed_level_changed", level=self.shed_level, lag_records=waiting, lag_s=round(self.lag_s, 1)
+            )
+        gauge("tapewatch_lag_seconds").set(self.lag_s)
+        gauge("tapewatch_shed_level").set(self.shed_level)
+
+    @property
+    def lag_s(self) -> float:
+        """Time that judging what waits will take, at the present speed."""
+        return self._overload.lag_s
+
+    @property
+    def shed_level(self) -> int:
+        """How much work the step sheds; 0 for none."""
+        return self._overload.level
 
     def close(self) -> None:
         """Commit what is pending and leave the group."""
@@ -199,11 +247,15 @@ class Runner:
 
     def markets(self) -> int:
         """Return how many markets have state."""
-        return sum(len(state.symbols) for state in self._states.values())
+        return sum(len(state.traded_us) for state in self._states.values())
 
     def snapshots_written(self) -> int:
         """Return how many snapshots were written since the start."""
         return self._snapshots.written
+
+    def markets_evicted(self) -> int:
+        """Return how many markets' memory was given back since the start, for their silence."""
+        return self._snapshots.evicted
 
     def latency_p99_ms(self) -> float | None:
         """Return the 99th percentile of the time from receipt to judgement, over the latest batches."""
@@ -212,21 +264,27 @@ class Runner:
 
     # Processing
 
-    def _process(self, batch: TradeBatch) -> int:
-        """Judge a batch; return the number of events."""
+    def _process(self, batch: TradeBatch) -> _Outputs:
+        """Judge a batch; return what came of it."""
         self._open()
+        outputs = _Outputs()
         for message in batch.invalid:
             self._set_aside(message)
-        silent, audible = move_on(batch, self._states)
-        if silent:
-            self._step.on_batch(silent)
-        events: list[OutputEvent] = []
-        if audible:
-            events = self._step.on_batch(audible)
-            self._delays_ms.append((self._clock.now_us() - int(audible.received_us[-1])) / 1_000)
-        for event in events:
-            self._publish(event)
-        return len(events)
+        for portion in move_on(batch, self._states, self._params.eviction):
+            for number, symbol in portion.gone:
+                self._step.evict(symbol)
+                note_eviction(number, symbol)
+            if portion.silent:
+                self._step.on_batch(portion.silent)
+            if portion.audible:
+                self._judge(portion.audible, outputs)
+        return outputs
+
+    def _judge(self, trades: TradeColumns, outputs: _Outputs) -> None:
+        for event in self._step.on_batch(trades):
+            outputs.records += 1
+            outputs.bytes += self._publish(event)
+        self._delays_ms.append((self._clock.now_us() - int(trades.received_us[-1])) / 1_000)
 
     def _set_aside(self, message: Message) -> None:
         """Keep an invalid record as a dead letter, unless that was done before a restart."""
@@ -237,15 +295,18 @@ class Runner:
         self.totals.dead_letters += 1
         self._limit.note(self._clock.monotonic_s())
 
-    def _publish(self, event: OutputEvent) -> None:
+    def _publish(self, event: OutputEvent) -> int:
+        """Produce an event; return its size in bytes."""
         topic = topics.topic_of(type(event))
-        self._producer.produce(topic, encode(event), key=event.symbol.encode())
+        value = encode(event)
+        self._producer.produce(topic, value, key=event.symbol.encode())
         counter("tapewatch_events_produced_total").labels(topic=topic).inc()
         if isinstance(event, Quarantine):
             counter("tapewatch_quarantines_total").labels(detector=event.detector).inc()
             _log.error(
                 "detector_quarantined", symbol=event.symbol, detector=event.detector, error=event.error
             )
+        return len(value)
 
     def _count(self, records: int, events: int) -> None:
         counter("tapewatch_records_consumed_total").labels(topic=topics.TRADES).inc(records)
@@ -279,7 +340,7 @@ class Runner:
             self._flush()
             self._consumer.commit(offsets)
         for partition, offset in offsets.items():
-            self._states[partition.partition].committed = offset
+            self._states[partition.partition].commit(offset)
         self._timer.committed()
         self.totals.commits += 1
         counter("tapewatch_commits_total").labels(outcome="committed").inc()

@@ -1,15 +1,20 @@
-"""Writing snapshots: a few at every commit, so that no commit takes long."""
+"""Writing snapshots, a few at every commit so that none takes long, and removing those of the forgotten."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import structlog
 
 from shared import topics
 from shared.clock import Clock
 from shared.metrics import counter
 from shared.stream.broker import Producer
+from shared.stream.eviction import EvictionPolicy
 from shared.stream.restore import PartitionState
-from shared.stream.snapshots import RESUME_KEY, Snapshot, encode_marker, encode_snapshot
+from shared.stream.snapshots import RESUME_KEY, Snapshot, chunk_key, encode_marker, encode_snapshot
 from shared.stream.step import Step
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,24 +31,39 @@ class SnapshotPolicy:
 
 
 class SnapshotWriter:
-    """Writes the snapshots that are due, and each partition's marker.
+    """Writes the snapshots that are due and each partition's marker, and tombstones for forgotten markets.
 
     Args:
         producer: whose transaction they are part of.
         step: whose state is kept.
-        policy: when.
         clock: the time.
+        policy: when snapshots are written.
+        eviction: when markets are forgotten.
+        is_atomic: what is written becomes visible together with the input offsets.
 
     Attributes:
         written: snapshots since the start.
+        evicted: markets whose memory was given back since the start.
     """
 
-    def __init__(self, producer: Producer, step: Step, policy: SnapshotPolicy, clock: Clock) -> None:
+    def __init__(
+        self,
+        producer: Producer,
+        step: Step,
+        clock: Clock,
+        *,
+        policy: SnapshotPolicy,
+        eviction: EvictionPolicy,
+        is_atomic: bool,
+    ) -> None:
         self._producer = producer
         self._step = step
-        self._policy = policy
         self._clock = clock
+        self._policy = policy
+        self._eviction = eviction
+        self._is_atomic = is_atomic
         self.written = 0
+        self.evicted = 0
 
     def write(self, states: Mapping[int, PartitionState]) -> None:
         """Queue what is due, within the budget.
@@ -56,20 +76,49 @@ class SnapshotWriter:
             # State that trails the committed offset is on its way, and not worth keeping.
             if state.is_replaying:
                 continue
+            self._sweep(number, state)
             for symbol in state.due(started_s):
                 if self._clock.monotonic_s() >= started_s + self._policy.budget_s:
                     break
                 self._write_one(number, state, symbol, due_s=started_s + self._policy.interval_s)
-            marker = state.marker()
-            if marker != state.resume_offset and state.snapshot_offsets:
-                value = encode_marker(marker, fingerprint=self._step.fingerprint)
-                self._producer.produce(topics.SNAPSHOTS, value, key=RESUME_KEY, partition=number)
-                state.resume_offset = marker
+            self._mark(number, state)
 
     def _write_one(self, number: int, state: PartitionState, symbol: str, *, due_s: float) -> None:
-        snapshot = Snapshot(symbol, state.position, self._step.snapshot(symbol))
+        snapshot = Snapshot(symbol, state.position, state.traded_us[symbol], self._step.snapshot(symbol))
+        chunks = 0
         for key, value in encode_snapshot(snapshot, fingerprint=self._step.fingerprint):
             self._producer.produce(topics.SNAPSHOTS, value, key=key, partition=number)
-        state.snapshotted(symbol, due_s=due_s)
+            chunks += 1
+        self._bury(number, state, symbol, from_chunk=chunks)
+        state.snapshotted(symbol, chunks=chunks, due_s=due_s)
         self.written += 1
         counter("tapewatch_snapshots_written_total").inc()
+
+    def _mark(self, number: int, state: PartitionState) -> None:
+        mark = state.marker(is_atomic=self._is_atomic)
+        if mark is not None and mark.offset != state.resume_offset and state.snapshot_offsets:
+            value = encode_marker(mark, fingerprint=self._step.fingerprint)
+            self._producer.produce(topics.SNAPSHOTS, value, key=RESUME_KEY, partition=number)
+            state.resume_offset = mark.offset
+
+    def _sweep(self, number: int, state: PartitionState) -> None:
+        if state.committed_clock_us == state.swept_clock_us:
+            return
+        state.swept_clock_us = state.committed_clock_us
+        for symbol in self._eviction.gone(state):
+            self._step.evict(symbol)
+            self._bury(number, state, symbol, from_chunk=0)
+            state.without(symbol)
+            state.snapshot_chunks.pop(symbol, None)
+            self.evicted += 1
+            note_eviction(number, symbol)
+
+    def _bury(self, number: int, state: PartitionState, symbol: str, *, from_chunk: int) -> None:
+        for index in range(from_chunk, state.snapshot_chunks.get(symbol, 0)):
+            self._producer.produce(topics.SNAPSHOTS, None, key=chunk_key(symbol, index), partition=number)
+
+
+def note_eviction(number: int, symbol: str) -> None:
+    """Say that a market was forgotten."""
+    counter("tapewatch_markets_evicted_total").inc()
+    _log.info("market_evicted", partition=number, symbol=symbol)

@@ -10,7 +10,7 @@ marker: the input offset from which reading again completes every snapshot of th
 
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,7 +20,7 @@ from shared.errors import SnapshotRefusedError
 from shared.stream.broker import Message
 from shared.stream.step import Array, State
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 CHUNK_BYTES: Final = 512 * 1024
 RESUME_KEY: Final = b"@resume"
 _COMPRESSION_LEVEL: Final = 1
@@ -37,6 +37,20 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True):
     index: int
     count: int
     payload: bytes
+    traded_us: int
+
+
+class _Version(msgspec.Struct, frozen=True, array_like=True):
+    """The beginning of a chunk, which every version has."""
+
+    version: int
+
+
+class Mark(NamedTuple):
+    """A place in a partition of the input: an offset, and the partition's clock (`eviction.py`) there."""
+
+    offset: int
+    clock_us: int
 
 
 class ResumeMarker(msgspec.Struct, frozen=True, array_like=True):
@@ -45,6 +59,7 @@ class ResumeMarker(msgspec.Struct, frozen=True, array_like=True):
     version: int
     fingerprint: str
     offset: int
+    clock_us: int
 
 
 class _PackedArray(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -54,16 +69,25 @@ class _PackedArray(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """A market's state after every input record below `offset`."""
+    """A market's state after every input record below `offset`.
+
+    Attributes:
+        symbol: the market.
+        offset: next one of the input to learn.
+        traded_us: the partition's clock at the market's latest trade.
+        state: what the step remembers of it.
+    """
 
     symbol: str
     offset: int
+    traded_us: int
     state: State
 
 
 _pack: Final = msgspec.msgpack.Encoder()
 _unpack_state: Final = msgspec.msgpack.Decoder(dict[str, _PackedArray | bool | int | float | str])
 _unpack_chunk: Final = msgspec.msgpack.Decoder(Chunk)
+_unpack_version: Final = msgspec.msgpack.Decoder(_Version)
 _unpack_marker: Final = msgspec.msgpack.Decoder(ResumeMarker)
 
 
@@ -118,13 +142,19 @@ def encode_snapshot(snapshot: Snapshot, *, fingerprint: str) -> Iterator[tuple[b
             index=index,
             count=count,
             payload=payload[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES],
+            traded_us=snapshot.traded_us,
         )
-        yield f"{snapshot.symbol}#{index}".encode(), _pack.encode(chunk)
+        yield chunk_key(snapshot.symbol, index), _pack.encode(chunk)
 
 
-def encode_marker(offset: int, *, fingerprint: str) -> bytes:
+def chunk_key(symbol: str, index: int) -> bytes:
+    """Return the key of one chunk of a market's snapshot."""
+    return f"{symbol}#{index}".encode()
+
+
+def encode_marker(mark: Mark, *, fingerprint: str) -> bytes:
     """Return the value of the record under `RESUME_KEY`."""
-    return _pack.encode(ResumeMarker(FORMAT_VERSION, fingerprint, offset))
+    return _pack.encode(ResumeMarker(FORMAT_VERSION, fingerprint, mark.offset, mark.clock_us))
 
 
 class Restored(msgspec.Struct, frozen=True):
@@ -132,54 +162,68 @@ class Restored(msgspec.Struct, frozen=True):
 
     Attributes:
         snapshots: by market.
-        resume_offset: where to begin reading the input; None when there is no usable marker.
+        chunks: how many records are in use per market, also for those that were refused.
+        marker: where to begin reading the input; None when there is no usable one.
         refused: what could not be used, and why.
     """
 
     snapshots: dict[str, Snapshot]
-    resume_offset: int | None
+    chunks: dict[str, int]
+    marker: Mark | None
     refused: list[SnapshotRefusedError]
 
 
 def read_snapshots(messages: Iterable[Message], *, fingerprint: str) -> Restored:
     """Return what the records of one partition hold; of a key given twice, the later one counts."""
-    chunks: dict[str, dict[int, Chunk]] = {}
-    refused: list[SnapshotRefusedError] = []
-    resume_offset: int | None = None
+    records: dict[bytes, bytes] = {}
     for message in messages:
-        key, value = message.key() or b"", message.value()
-        symbol = key.rpartition(b"#")[0].decode(errors="replace")
-        try:
-            if key == RESUME_KEY:
-                marker = _unpack_marker.decode(value)
-                usable = marker.version == FORMAT_VERSION and marker.fingerprint == fingerprint
-                resume_offset = marker.offset if usable else None
-            elif value:
-                chunk = _unpack_chunk.decode(value)
-                chunks.setdefault(chunk.symbol, {})[chunk.index] = chunk
-            else:
-                chunks.pop(symbol, None)
-        except msgspec.DecodeError as error:
-            chunks.pop(symbol, None)
-            refused.append(SnapshotRefusedError(symbol=symbol or "a partition", reason=f"damaged: {error}"))
+        records[message.key() or b""] = message.value()
+    refused: list[SnapshotRefusedError] = []
+    marker = _marker(records.pop(RESUME_KEY, None), fingerprint, refused)
+    parts: dict[str, dict[int, bytes]] = {}
+    for key, value in records.items():
+        symbol, _, index = key.decode(errors="replace").rpartition("#")
+        if value and index.isdecimal():
+            parts.setdefault(symbol, {})[int(index)] = value
     snapshots: dict[str, Snapshot] = {}
-    for symbol, parts in chunks.items():
+    for symbol, chunks in parts.items():
         try:
-            snapshots[symbol] = _assemble(symbol, parts, fingerprint)
+            snapshots[symbol] = _assemble(symbol, chunks, fingerprint)
         except SnapshotRefusedError as error:
             refused.append(error)
-    return Restored(snapshots, resume_offset, refused)
+    in_use = {symbol: max(chunks) + 1 for symbol, chunks in parts.items()}
+    return Restored(snapshots, in_use, marker, refused)
 
 
-def _assemble(symbol: str, parts: dict[int, Chunk], fingerprint: str) -> Snapshot:
+def _marker(value: bytes | None, fingerprint: str, refused: list[SnapshotRefusedError]) -> Mark | None:
+    """Return the place that the marker names, or None, and why, when it cannot be used."""
+    if not value:
+        return None
+    try:
+        marker = _unpack_marker.decode(value)
+    except msgspec.DecodeError as error:
+        refused.append(SnapshotRefusedError(symbol="a partition", reason=f"damaged marker: {error}"))
+        return None
+    if (marker.version, marker.fingerprint) != (FORMAT_VERSION, fingerprint):
+        return None
+    return Mark(marker.offset, marker.clock_us)
+
+
+def _assemble(symbol: str, values: dict[int, bytes], fingerprint: str) -> Snapshot:
     def refuse(reason: str) -> SnapshotRefusedError:
         return SnapshotRefusedError(symbol=symbol, reason=reason)
 
-    first = parts.get(0)
-    if first is None:
+    if 0 not in values:
         raise refuse("its first chunk is missing")
-    if first.version != FORMAT_VERSION:
-        raise refuse(f"format {first.version}, this version reads {FORMAT_VERSION}")
+    try:
+        # The version first: what follows it in another one is not for us to decode.
+        version = _unpack_version.decode(values[0]).version
+        if version != FORMAT_VERSION:
+            raise refuse(f"format {version}, this version reads {FORMAT_VERSION}")
+        parts = {index: _unpack_chunk.decode(value) for index, value in values.items()}
+    except msgspec.DecodeError as error:
+        raise refuse(f"damaged: {error}") from error
+    first = parts[0]
     if first.fingerprint != fingerprint:
         raise refuse(f"configuration {first.fingerprint}, running is {fingerprint}")
     # A shorter snapshot leaves the longer one's last chunks behind: `count` says which ones matter.
@@ -192,6 +236,6 @@ def _assemble(symbol: str, parts: dict[int, Chunk], fingerprint: str) -> Snapsho
     if zlib.crc32(payload) != first.checksum:
         raise refuse("checksum does not match")
     try:
-        return Snapshot(symbol, first.offset, decode_state(payload))
+        return Snapshot(symbol, first.offset, first.traded_us, decode_state(payload))
     except ValueError as error:
         raise refuse(f"damaged: {error}") from error

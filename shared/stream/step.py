@@ -29,6 +29,15 @@ class Step(Protocol):
         """Judge the trades, learn them, and return what was found, in order of the source trades."""
         ...
 
+    @property
+    def shed_levels(self) -> int:
+        """Return how many levels of work can be shed under overload; 0 for none."""
+        ...
+
+    def shed(self, level: int) -> None:
+        """Shed work from now on, up to this level, the costliest first; 0: nothing. No trade is skipped."""
+        ...
+
     def symbols(self) -> Iterable[str]:
         """Return the markets that have state."""
         ...

@@ -1,9 +1,15 @@
-"""Any split into batches, any crash point, any hand-over: the same events, once each."""
+"""Any split into batches, any crash point, any hand-over: the same events, once each.
+
+The tapes hold silences after which markets are forgotten, late trades, trades from the future, and records
+that are no trades; what is expected comes from a reference that goes through a partition record by record.
+"""
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -11,10 +17,11 @@ from shared import topics
 from shared.clock import ManualClock
 from shared.codec import decode, encode
 from shared.errors import BrokerAbortableError
-from shared.events import Anomaly
+from shared.events import Anomaly, DeadLetter, Trade
 from shared.metrics import Health
 from shared.stream.broker import Consumer, Message
 from shared.stream.commit import CommitPolicy
+from shared.stream.eviction import EvictionPolicy
 from shared.stream.memory import MemoryBroker, MemoryConsumer
 from shared.stream.runner import Runner, RunnerParams
 from shared.stream.snapshot_writer import SnapshotPolicy
@@ -44,13 +51,50 @@ turns = st.lists(
     min_size=20,
     max_size=60,
 )
-tapes = st.lists(st.sampled_from(SYMBOLS), min_size=40, max_size=100)
 
 
-def publish(broker: MemoryBroker, tape: list[str]) -> None:
+class Entry(NamedTuple):
+    """One record of the tape.
+
+    Attributes:
+        symbol: its market.
+        after_s: time since the record before it.
+        is_sound: whether it is a trade.
+        off_s: by how much its event time is off: late ones, and ones from the future.
+    """
+
+    symbol: str
+    after_s: float = 1.0
+    is_sound: bool = True
+    off_s: float = 0.0
+
+
+FORGET_AFTER_S = 64.0
+tapes = st.lists(
+    st.builds(
+        Entry,
+        symbol=st.sampled_from(SYMBOLS),
+        after_s=st.sampled_from([0.0, 1.0, 1.0, 1.0, 5.0, 40.0, 63.5, 65.0, 300.0]),
+        is_sound=st.sampled_from([True] * 15 + [False]),
+        off_s=st.sampled_from([0.0] * 12 + [-2.0, -100.0, 40.0, 1e6]),
+    ),
+    min_size=40,
+    max_size=100,
+)
+
+
+def publish(broker: MemoryBroker, tape: list[Entry]) -> None:
     producer = broker.producer()
-    for number, symbol in enumerate(tape):
-        producer.produce(topics.TRADES, encode(make_trade(symbol, number)), key=symbol.encode())
+    now_us = 1_700_000_000_000_000
+    for number, entry in enumerate(tape):
+        now_us += round(entry.after_s * 1e6)
+        trade = msgspec.structs.replace(
+            make_trade(entry.symbol, number),
+            event_time_us=now_us + round(entry.off_s * 1e6),
+            received_time_us=now_us,
+        )
+        value = encode(trade) if entry.is_sound else b"{}"
+        producer.produce(topics.TRADES, value, key=entry.symbol.encode())
 
 
 def committed_anomalies(broker: MemoryBroker) -> list[Anomaly]:
@@ -61,10 +105,42 @@ def committed_anomalies(broker: MemoryBroker) -> list[Anomaly]:
     ]
 
 
-def expected_anomalies(tape: list[str]) -> dict[str, Anomaly]:
-    step = HashStep()
-    trades = [make_trade(symbol, number) for number, symbol in enumerate(tape)]
-    return {event.anomaly_id: event for event in step.on_batch(trades) if isinstance(event, Anomaly)}
+def expected_anomalies(broker: MemoryBroker) -> dict[str, Anomaly]:
+    """Return what a step finds that is given one record at a time and forgets markets as the rule says."""
+    found: dict[str, Anomaly] = {}
+    step_us = round(FORGET_AFTER_S * 1e6) // 64
+    for partition in broker.partitions_of(topics.TRADES):
+        step = HashStep()
+        clock_us = -1
+        traded_us: dict[str, int] = {}
+        for message in broker.logs[partition]:
+            if message.value() == b"{}":
+                continue
+            trade = decode(message.value(), Trade)
+            own_us = min(trade.event_time_us, trade.received_time_us + 3_600_000_000)
+            clock_us = max(clock_us, own_us - own_us % step_us)
+            if clock_us - traded_us.get(trade.symbol, clock_us) > FORGET_AFTER_S * 1e6:
+                step.evict(trade.symbol)
+            traded_us[trade.symbol] = clock_us
+            found |= {
+                event.anomaly_id: event for event in step.on_batch([trade]) if isinstance(event, Anomaly)
+            }
+    return found
+
+
+def dead_letters(broker: MemoryBroker) -> list[tuple[int, int]]:
+    [partition] = broker.partitions_of(topics.DEAD_LETTERS)
+    letters = [decode(message.value(), DeadLetter) for message in broker.read_all([partition])]
+    return [(letter.partition, letter.offset) for letter in letters]
+
+
+def invalid_records(broker: MemoryBroker) -> set[tuple[int, int]]:
+    return {
+        (message.partition(), message.offset())
+        for partition in broker.partitions_of(topics.TRADES)
+        for message in broker.logs[partition]
+        if message.value() == b"{}"
+    }
 
 
 class Fleet:
@@ -85,6 +161,7 @@ class Fleet:
                 batch_records=self.batch_records,
                 commit=CommitPolicy(max_records=7, max_delay_s=1.0, max_output_delay_s=0.5),
                 snapshots=SnapshotPolicy(interval_s=2.0),
+                eviction=EvictionPolicy(forget_after_s=FORGET_AFTER_S),
             )
             runner = Runner(
                 broker=self.broker,
@@ -146,11 +223,11 @@ class Fleet:
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
-@given(tape=tapes, schedule=turns, batch_records=st.integers(1, 9))
+@given(tape=tapes, schedule=turns, batch_records=st.integers(1, 9), partitions=st.integers(1, 4))
 def test_exactly_once_repeats_nothing_and_loses_nothing(
-    tape: list[str], schedule: list[Turn], batch_records: int
+    tape: list[Entry], schedule: list[Turn], batch_records: int, partitions: int
 ) -> None:
-    broker = MemoryBroker(partitions=3)
+    broker = MemoryBroker(partitions=partitions)
     broker.ensure_topics()
     publish(broker, tape)
     fleet = Fleet(broker, "exactly_once", batch_records)
@@ -159,17 +236,18 @@ def test_exactly_once_repeats_nothing_and_loses_nothing(
     fleet.finish()
 
     found = committed_anomalies(broker)
-    expected = expected_anomalies(tape)
+    expected = expected_anomalies(broker)
     assert len(found) == len({anomaly.anomaly_id for anomaly in found}), "an anomaly was published twice"
     assert {anomaly.anomaly_id: anomaly for anomaly in found} == expected
+    assert sorted(dead_letters(broker)) == sorted(invalid_records(broker))
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
-@given(tape=tapes, schedule=turns, batch_records=st.integers(1, 9))
+@given(tape=tapes, schedule=turns, batch_records=st.integers(1, 9), partitions=st.integers(1, 4))
 def test_at_least_once_loses_nothing_and_repeats_only_known_ids(
-    tape: list[str], schedule: list[Turn], batch_records: int
+    tape: list[Entry], schedule: list[Turn], batch_records: int, partitions: int
 ) -> None:
-    broker = MemoryBroker(partitions=3)
+    broker = MemoryBroker(partitions=partitions)
     broker.ensure_topics()
     publish(broker, tape)
     fleet = Fleet(broker, "at_least_once", batch_records)
@@ -178,16 +256,17 @@ def test_at_least_once_loses_nothing_and_repeats_only_known_ids(
     fleet.finish()
 
     found = committed_anomalies(broker)
-    expected = expected_anomalies(tape)
+    expected = expected_anomalies(broker)
     for anomaly in found:
         assert anomaly == expected[anomaly.anomaly_id], "a repeat differs from the original"
     assert {anomaly.anomaly_id for anomaly in found} == set(expected)
+    assert set(dead_letters(broker)) == invalid_records(broker)
 
 
 def test_an_aborted_transaction_is_done_again_from_the_last_commit() -> None:
     broker = MemoryBroker(partitions=1)
     broker.ensure_topics()
-    tape = ["BTC-USDT"] * 12
+    tape = [Entry("BTC-USDT")] * 12
     publish(broker, tape)
     clock = ManualClock()
     runner = Runner(
@@ -211,7 +290,7 @@ def test_an_aborted_transaction_is_done_again_from_the_last_commit() -> None:
             stop.set()
 
     runner.run(stop, after_turn=until_done)
-    assert {a.anomaly_id: a for a in committed_anomalies(broker)} == expected_anomalies(tape)
+    assert {a.anomaly_id: a for a in committed_anomalies(broker)} == expected_anomalies(broker)
     assert runner.totals.aborts == 1
 
 
@@ -240,7 +319,7 @@ class InterruptedBroker(MemoryBroker):
 def test_records_taken_before_a_rebalance_are_not_judged_after_it() -> None:
     broker = InterruptedBroker(partitions=1)
     broker.ensure_topics()
-    tape = ["BTC-USDT"] * 12
+    tape = [Entry("BTC-USDT")] * 12
     publish(broker, tape)
     fleet = Fleet(broker, "exactly_once", 4)
     runner = fleet.runner(0)
@@ -249,5 +328,5 @@ def test_records_taken_before_a_rebalance_are_not_judged_after_it() -> None:
     runner._consumer.interrupt = True
     runner.turn()
     fleet.finish()
-    assert {a.anomaly_id: a for a in committed_anomalies(broker)} == expected_anomalies(tape)
-    assert len(committed_anomalies(broker)) == len(expected_anomalies(tape))
+    assert {a.anomaly_id: a for a in committed_anomalies(broker)} == expected_anomalies(broker)
+    assert len(committed_anomalies(broker)) == len(expected_anomalies(broker))

@@ -46,3 +46,13 @@ def test_a_commit_starts_the_count_anew() -> None:
     timer.committed()
     assert not timer.is_due(99.0)
     assert not timer.is_pending()
+
+
+def test_a_transaction_is_bounded_in_records_and_bytes() -> None:
+    for outputs, output_bytes, is_due in ((9, 999, False), (10, 10, True), (1, 1_000, True)):
+        timer = CommitTimer(CommitPolicy(max_outputs=10, max_output_bytes=1_000))
+        timer.processed(records=1, outputs=outputs, output_bytes=output_bytes, now_s=0.0)
+        assert timer.is_due(0.0) == is_due
+        timer.committed()
+        timer.processed(records=1, outputs=1, output_bytes=1, now_s=0.0)
+        assert not timer.is_due(0.0)

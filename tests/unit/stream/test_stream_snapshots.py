@@ -7,6 +7,7 @@ from shared.stream.memory import MemoryMessage
 from shared.stream.snapshots import (
     CHUNK_BYTES,
     RESUME_KEY,
+    Mark,
     Snapshot,
     decode_state,
     encode_marker,
@@ -72,7 +73,7 @@ def test_damaged_bytes_are_refused() -> None:
 
 
 def test_a_large_snapshot_travels_in_chunks() -> None:
-    snapshot = Snapshot("BTC-USDT", 42, state_of(3 * CHUNK_BYTES // 8))
+    snapshot = Snapshot("BTC-USDT", 42, 0, state_of(3 * CHUNK_BYTES // 8))
     messages = records(snapshot)
     assert len(messages) > 1
     assert all(len(m.value()) < 1_000_000 for m in messages)
@@ -83,30 +84,30 @@ def test_a_large_snapshot_travels_in_chunks() -> None:
 
 
 def test_a_later_shorter_snapshot_replaces_a_longer_one() -> None:
-    long, short = Snapshot("A-B", 1, state_of(3 * CHUNK_BYTES // 8)), Snapshot("A-B", 2, state_of())
+    long, short = Snapshot("A-B", 1, 0, state_of(3 * CHUNK_BYTES // 8)), Snapshot("A-B", 2, 0, state_of())
     restored = read_snapshots(records(long) + records(short), fingerprint=FINGERPRINT)
     assert restored.refused == []
     assert restored.snapshots["A-B"].offset == 2
 
 
 def test_a_torn_set_of_chunks_is_refused() -> None:
-    first = records(Snapshot("A-B", 1, state_of(3 * CHUNK_BYTES // 8)))
-    second = records(Snapshot("A-B", 2, state_of(3 * CHUNK_BYTES // 8)))
+    first = records(Snapshot("A-B", 1, 0, state_of(3 * CHUNK_BYTES // 8)))
+    second = records(Snapshot("A-B", 2, 0, state_of(3 * CHUNK_BYTES // 8)))
     restored = read_snapshots([*first, second[0]], fingerprint=FINGERPRINT)
     assert restored.snapshots == {}
     assert [(r.symbol, r.reason) for r in restored.refused] == [("A-B", "chunks of different snapshots")]
 
 
 def test_another_configuration_is_refused_and_costs_only_its_market() -> None:
-    other = records(Snapshot("A-B", 1, state_of()), fingerprint="f0")
-    ours = records(Snapshot("C-D", 1, state_of()))
+    other = records(Snapshot("A-B", 1, 0, state_of()), fingerprint="f0")
+    ours = records(Snapshot("C-D", 1, 0, state_of()))
     restored = read_snapshots(other + ours, fingerprint=FINGERPRINT)
     assert set(restored.snapshots) == {"C-D"}
     assert "f0" in restored.refused[0].reason
 
 
 def test_a_flipped_bit_is_noticed() -> None:
-    [message] = records(Snapshot("A-B", 1, state_of()))
+    [message] = records(Snapshot("A-B", 1, 0, state_of()))
     value = bytearray(message.value())
     value[-20] ^= 1
     restored = read_snapshots([message._replace(with_value=bytes(value))], fingerprint=FINGERPRINT)
@@ -115,7 +116,7 @@ def test_a_flipped_bit_is_noticed() -> None:
 
 
 def test_a_record_that_is_no_chunk_costs_only_its_market() -> None:
-    ours = records(Snapshot("C-D", 1, state_of()))
+    ours = records(Snapshot("C-D", 1, 0, state_of()))
     garbage = MemoryMessage("snapshots", 0, 0, b"A-B#0", b"\xff\x00garbage")
     restored = read_snapshots([garbage, *ours], fingerprint=FINGERPRINT)
     assert set(restored.snapshots) == {"C-D"}
@@ -124,14 +125,16 @@ def test_a_record_that_is_no_chunk_costs_only_its_market() -> None:
 
 def test_the_marker_says_where_to_resume_unless_it_is_another_configurations() -> None:
     def marker(fingerprint: str) -> MemoryMessage:
-        return MemoryMessage("snapshots", 0, 0, RESUME_KEY, encode_marker(17, fingerprint=fingerprint))
+        return MemoryMessage(
+            "snapshots", 0, 0, RESUME_KEY, encode_marker(Mark(17, 5), fingerprint=fingerprint)
+        )
 
-    assert read_snapshots([marker(FINGERPRINT)], fingerprint=FINGERPRINT).resume_offset == 17
-    assert read_snapshots([marker("f0")], fingerprint=FINGERPRINT).resume_offset is None
-    assert read_snapshots([], fingerprint=FINGERPRINT).resume_offset is None
+    assert read_snapshots([marker(FINGERPRINT)], fingerprint=FINGERPRINT).marker == Mark(17, 5)
+    assert read_snapshots([marker("f0")], fingerprint=FINGERPRINT).marker is None
+    assert read_snapshots([], fingerprint=FINGERPRINT).marker is None
 
 
 def test_a_tombstone_forgets_a_market() -> None:
-    ours = records(Snapshot("C-D", 1, state_of()))
+    ours = records(Snapshot("C-D", 1, 0, state_of()))
     tombstone = MemoryMessage("snapshots", 0, 9, b"C-D#0", None)
     assert read_snapshots([*ours, tombstone], fingerprint=FINGERPRINT).snapshots == {}

@@ -1,0 +1,63 @@
+"""The time-outs towards Kafka, derived from one another, so that the outer layer notices last.
+
+From `KAFKA_SESSION_TIMEOUT_S`, the one to set, come all others; each is longer than what it waits for.
+`docs/reliability.md` says what pauses follow from them.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+# One question to the broker, repeated meanwhile where it may be answered later.
+REQUEST_TIMEOUT_S: Final = 15.0
+_LONGEST_HEARTBEAT_S: Final = 0.5
+_SHORTEST_TRANSACTION_S: Final = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """What is waited for, and how long.
+
+    Attributes:
+        session_s: silence after which a member of a group is taken for dead.
+    """
+
+    session_s: float = 15.0
+
+    @property
+    def heartbeat_s(self) -> float:
+        """Between two heartbeats of a member: at least three a session.
+
+        Members hear of a rebalance by the answer to one, twice per cooperative rebalance, and everybody waits
+        for the last: so this is what a hand-over costs.
+        """
+        return min(_LONGEST_HEARTBEAT_S, self.session_s / 3)
+
+    @property
+    def transaction_s(self) -> float:
+        """After which the broker aborts a transaction that its owner left open.
+
+        Twice the session, so that one of a dead member does not hold readers back for long after its
+        partitions have a new owner; but a broker may be away for that time without all transactions being
+        lost: whoever comes back later is fenced, and starts anew. Without faults, one lasts
+        `CommitPolicy.max_delay_s` and a batch.
+        """
+        return max(2 * self.session_s, _SHORTEST_TRANSACTION_S)
+
+    @property
+    def delivery_s(self) -> float:
+        """After which a record of a transaction that the broker has not acknowledged counts as failed.
+
+        Shorter than a transaction, so that it is aborted by its owner, who then goes on. Outside of
+        transactions there is no such limit, see `KafkaBroker.producer`.
+        """
+        return self.transaction_s / 1.5
+
+    @property
+    def committed_s(self) -> float:
+        """For the offsets of partitions taken over: their last owner's transaction must be decided."""
+        return self.transaction_s + REQUEST_TIMEOUT_S
+
+    @property
+    def max_poll_s(self) -> float:
+        """Between two reads of a member, after which it leaves the group: longer than all it waits for."""
+        return 10 * self.transaction_s
