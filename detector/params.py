@@ -12,7 +12,6 @@ from detector.online.protocol import CalibrationStage, DetectorStage, FeatureSta
 from detector.online.zscore import ZScore, ZScoreParams
 from detector.patterns.flash_crash import FlashCrash, FlashCrashParams
 from detector.patterns.whale import Whale, WhaleParams
-from detector.per_market import PerMarket
 from detector.price_move import PriceFloors
 
 _NAMES: Final = tuple(entry.name for entry in CATALOGUE)
@@ -122,7 +121,7 @@ def make_detector(name: str, params: EngineParams, *, features: tuple[str, ...])
             seed=params.seed,
             floors=params.floors,
         )
-        return PerMarket(lambda identity: Forest(forest, features=features, identity=identity))
+        return Forest(forest, features=features)
     if name == "whale":
         return Whale(WhaleParams(min_notional=params.whale_min_notional), features=features)
     if name == "flash_crash":

@@ -18,6 +18,7 @@ COUNT = 1_500
 def busy_market(seed: int, *, symbol: str = "BTC-USDT") -> list[Trade]:
     """Return a market in which every detector finds something."""
     trades = crash(market(COUNT, seed=seed, symbol=symbol), at=900, depth=0.05, length=40)
+    trades = crash(trades, at=920, depth=0.12, length=10)
     trades = crash(trades, at=1_200, depth=0.03, length=5)
     return [altered(t, quantity=500.0) if t.trade_id in {700, 701, 1_000} else t for t in trades]
 

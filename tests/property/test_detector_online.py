@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from detector.calibration import RESOLUTION, CalibrationParams, Calibrator
 from detector.features import FEATURES
-from detector.online.columns import PRICE_COLUMNS, Gather
+from detector.online.columns import PRICE_COLUMNS, SHAPE_COLUMNS, Gather
 from detector.online.forest import Forest, ForestParams
 from detector.online.zscore import ZScore, ZScoreParams
+from detector.runs import Runs
 from detector.single_market import SingleMarket
 
 WINDOW = 50
@@ -49,19 +50,43 @@ def test_zscore_agrees_with_exact_moments_through_spikes(seed: int, spikes: list
 
 
 def leaves_of(forest: Forest, tree: int) -> list[tuple[int, int, int]]:
-    """Return node, depth and count of each leaf of a tree, and check the inner nodes on the way."""
+    """Return place, depth and count of each leaf of a tree, and check all nodes on the way."""
+    values, counts = forest._trees.values[0, tree], forest._trees.counts[0, tree]
+    places = len(values) + 1
     leaves, todo = [], [(0, 0)]
     while todo:
         node, depth = todo.pop()
-        count = int(forest._counts[tree, node])
-        if forest._split_at[tree, node] < 0:
-            leaves.append((node, depth, count))
-        else:
-            below = [2 * node + 1, 2 * node + 2]
-            assert count == sum(int(forest._counts[tree, child]) for child in below)
+        count = int(counts[node])
+        below = [2 * node + 1, 2 * node + 2]
+        if node < len(values) and values[node] < np.inf:
+            assert count == sum(int(counts[child]) for child in below)
             assert count >= forest._params.max_leaf_trades << depth
             todo += [(child, depth + 1) for child in below]
+            continue
+        leaves.append((((node + 1) << (places.bit_length() - 1 - depth)) - places, depth, count))
+        assert forest._trees.depths[0, tree, leaves[-1][0]] == depth
+        while node < len(values):
+            assert values[node] == np.inf
+            node = 2 * node + 1
+            assert counts[node] == count, "what is passed through has the leaf's count"
     return leaves
+
+
+def depth_of(count: int, max_leaf: int) -> float:
+    return math.log(count / max_leaf, 4) if count > max_leaf else 0.0
+
+
+def score_by_hand(forest: Forest, point: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:
+    """Return the paper's score of a point: two to the minus mean depth over the usual one."""
+    trees, params, total = forest._trees, forest._params, 0.0
+    for tree in range(params.trees):
+        node = depth = 0
+        while node < trees.values.shape[2] and trees.values[0, tree, node] < np.inf:
+            above = point[trees.columns[0, tree, node]] > trees.values[0, tree, node]
+            node, depth = 2 * node + 1 + int(above), depth + 1
+        total += depth + depth_of(int(trees.counts[0, tree, node]), params.max_leaf_trades)
+    usual = depth_of(params.window_trades, params.max_leaf_trades)
+    return float(2 ** (-total / params.trees / usual))
 
 
 @settings(max_examples=30)
@@ -70,27 +95,58 @@ def leaves_of(forest: Forest, tree: int) -> list[tuple[int, int, int]]:
 )
 def test_forest_keeps_its_books(seed: int, batches: list[int], max_leaf: int) -> None:
     params = ForestParams(trees=3, window_trades=128, max_leaf_trades=max_leaf, min_spacing_s=0.0)
-    forest = Forest(params, features=FEATURES, identity="x")
-    gather = Gather(PRICE_COLUMNS, features=FEATURES)
-    recent: deque[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = deque(maxlen=params.window_trades)
+    forest = Forest(params, features=FEATURES)
+    forest.open(0, identity="x")
+    gather = Gather(SHAPE_COLUMNS, features=FEATURES)
+    recent: deque[bytes] = deque(maxlen=params.window_trades)
     rng = np.random.default_rng(seed)
     seen = 0
     for n in batches:
         rows = rows_of(seed + seen, n, []) * rng.choice([1.0, 1.0, 1e6])
         if rng.random() < 0.3:
             rows[:] = rows[0]
-        scores = forest.score_learn(rows).scores
-        recent.extend(gather(rows))
+        points = gather(rows).astype(np.float32)
+        expected = score_by_hand(forest, points[0])
+        scores = forest.score_learn(Runs.single(0, n), rows).scores
+        recent.extend(point.tobytes() for point in points)
         warm = np.arange(seen, seen + n) >= params.window_trades
         assert np.isnan(scores[~warm]).all()
         assert ((scores[warm] > 0.0) & (scores[warm] <= 1.0)).all()
+        assert not warm[0] or math.isclose(scores[0], expected, rel_tol=1e-12)
         seen += n
+        held = forest._memory.window[0, : min(seen, params.window_trades)]
+        assert sorted(recent) == sorted(point.tobytes() for point in held)
         for tree in range(params.trees):
             leaves = leaves_of(forest, tree)
             assert sum(count for _, _, count in leaves) == min(seen, params.window_trades)
             assert max(depth for _, depth, _ in leaves) <= params.max_depth
-    held = {point.tobytes() for point in forest._window[:, : len(PRICE_COLUMNS)]}
-    assert {point.tobytes() for point in recent} <= held
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 100), st.lists(st.integers(0, 500), max_size=6), st.sampled_from([0.0, 1.5]))
+def test_forest_does_not_depend_on_splits_restarts_or_slots(
+    seed: int, cuts: list[int], spacing_s: float
+) -> None:
+    params = ForestParams(
+        trees=3, window_trades=64, max_leaf_trades=4, min_spacing_s=spacing_s, sees_outside=True
+    )
+    rows = rows_of(seed, 500, [(3, 1e12), (70, math.nan), (200, math.inf), (201, 0.0)])
+    whole = Forest(params, features=FEATURES)
+    whole.open(0, identity="x")
+    expected = whole.score_learn(Runs.single(0, 500), rows, explain_all=True)
+    edges = [0, *sorted(cuts), 500]
+    parts, state = [], None
+    for slot, (a, b) in enumerate(pairwise(edges)):
+        part = Forest(params, features=FEATURES)
+        part.open(slot, identity="x")
+        if state is not None:
+            part.load_state(slot, state)
+        parts.append(part.score_learn(Runs.single(slot, b - a), rows[a:b], explain_all=True))
+        state = part.state(slot)
+    for k in range(3):
+        assert np.array_equal(np.concatenate([part[k] for part in parts]), expected[k], equal_nan=True)
+    assert state is not None
+    assert all(np.array_equal(state[key], value) for key, value in whole.state(0).items())
 
 
 scores_of = st.lists(st.one_of(st.floats(0, 1e6), st.just(math.nan)), min_size=0, max_size=400)
