@@ -157,6 +157,13 @@ class Settings(BaseSettings):
     detector_episode_quiet_s: float = _setting(
         60.0, unit="s", about="silence that closes an episode", ge=1, le=86_400
     )
+    detector_parole_s: float = _setting(
+        600.0,
+        unit="s",
+        about="of event time after which a detector that raised on a market is tried again",
+        ge=1,
+        le=86_400,
+    )
     detector_snapshot_interval_s: float = _setting(
         30.0, unit="s", about="between two snapshots of a market", ge=1, le=3_600
     )

@@ -64,12 +64,13 @@ def _gap_row(gap: TapeGap) -> Row:
 
 
 def _quarantine_row(found: Quarantine) -> Row:
+    is_over = found.released
     return _notice_row(
         f"quarantine/{found.symbol}/{found.detector}/{found.trade_id}",
         time_us=found.event_time_us,
-        notice=Cell(text="quarantine", tone="bad"),
+        notice=Cell(text="released", tone="good") if is_over else Cell(text="quarantine", tone="bad"),
         market=found.symbol,
-        detail=f"{formats.words(found.detector)}: {found.error}",
+        detail=f"{formats.words(found.detector)}: {'tried again' if is_over else found.error}",
     )
 
 

@@ -48,6 +48,7 @@ def engine_params(settings: config.Settings) -> EngineParams:
             flash_crash_window_s=settings.detector_flash_crash_window_s,
             whale_min_notional=settings.detector_whale_min_notional,
             episode_quiet_s=settings.detector_episode_quiet_s,
+            parole_s=settings.detector_parole_s,
             seed=settings.detector_seed,
         )
     except ValueError as error:

@@ -53,6 +53,11 @@ class Custody(NamedTuple):
     error: str = ""
     until_us: int = 0
 
+    @property
+    def is_release(self) -> bool:
+        """Whether the detector came back."""
+        return self.until_us == 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
@@ -184,6 +189,9 @@ class Lane:
         return sheet
 
     def _stop(self, fault: Fault, sheet: _Sheet) -> None:
+        if sheet.custody and sheet.custody[-1] == Custody(fault.slot, fault.row):
+            # It raised on the very trade that it came back for: that was no release.
+            sheet.custody.pop()
         until_us = self.stopped.stop(fault.slot, now_us=int(sheet.clock_us[fault.row]))
         sheet.custody.append(Custody(fault.slot, fault.row, fault.error, until_us))
 

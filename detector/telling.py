@@ -64,16 +64,17 @@ class Teller:
     def __init__(self, lane: Lane | CombinedLane, judgement: Judgement, evidence: Evidence) -> None:
         self._lane, self._judgement, self._evidence = lane, judgement, evidence
         self._runs = evidence.batch.runs
-        self._emissions: list[Emission] = []
+        self._changes: list[Custody] = []
 
     def tell(self) -> list[Emission]:
         """Run the lane's episodes over the batch, and return what is to be told, market by market."""
+        emissions: list[Emission] = []
         over = self._over()
         self._silence(over)
         verdicts = Verdicts(self._evidence.clock_us, over, self._judgement.scores, self._judgement.rarities)
         for turn in self._lane.episodes.turns(self._runs, verdicts):
             if turn.episode.phase == EpisodePhase.CLOSED:
-                self._emissions.append(Emission(turn.row, self._closed(turn)))
+                emissions.append(Emission(turn.row, self._closed(turn)))
                 continue
             try:
                 event = self._anomaly(turn)
@@ -81,12 +82,12 @@ class Teller:
                 self._mute(turn, error, over)
             else:
                 self._lane.episodes.told(turn.slot, event)
-                self._emissions.append(Emission(turn.row, event))
-        return self._emissions
+                emissions.append(Emission(turn.row, event))
+        return [*self._told(self._changes), *emissions]
 
     def tell_custody(self) -> list[Emission]:
         """Return where the lane's detector was stopped or released."""
-        return [Emission(change.row, self._quarantine(change)) for change in self._judgement.custody]
+        return self._told(self._judgement.custody)
 
     def _over(self) -> BoolVector:
         judgement, judge = self._judgement, self._lane.judge
@@ -111,7 +112,8 @@ class Teller:
         until_us = self._lane.muted.stop(turn.slot, now_us=now_us)
         self._lane.episodes.drop_untold(turn.slot)
         change = Custody(turn.slot, turn.row, f"{type(error).__name__}: {error}", until_us)
-        self._emissions.append(Emission(turn.row, self._quarantine(change)))
+        # When it raised on the very trade that it came back for, that was no release.
+        self._changes = [known for known in self._changes if known[:2] != change[:2]] + [change]
         run = int(np.flatnonzero(self._runs.slots == turn.slot)[0])
         self._release(turn.slot, turn.row + 1, int(self._runs.starts[run + 1]), over)
 
@@ -119,7 +121,7 @@ class Teller:
         row = self._lane.muted.release(slot, self._evidence.clock_us, start, end)
         over[start:row] = False
         if row < end:
-            self._emissions.append(Emission(row, self._quarantine(Custody(slot, row))))
+            self._changes.append(Custody(slot, row))
 
     def _anomaly(self, turn: Turn) -> Anomaly:
         row, judge, judgement = turn.row, self._lane.judge, self._judgement
@@ -200,6 +202,9 @@ class Teller:
             phase=phase,
         )
 
+    def _told(self, changes: list[Custody]) -> list[Emission]:
+        return [Emission(change.row, self._quarantine(change)) for change in changes]
+
     def _quarantine(self, change: Custody) -> Quarantine:
         trade = self._evidence.batch.trade(change.row)
         return Quarantine(
@@ -209,4 +214,6 @@ class Teller:
             error=change.error,
             event_time_us=trade.event_time_us,
             trade_id=trade.trade_id,
+            released=change.is_release,
+            until_us=change.until_us,
         )

@@ -147,7 +147,18 @@ class Anomaly(Event, frozen=True, kw_only=True, gc=False):
 
 
 class Quarantine(Event, frozen=True, kw_only=True, gc=False):
-    """A detector raised on valid data: it stops for this market, the others go on."""
+    """A detector raised on valid data: it stops for this market, the others go on; later it is tried again.
+
+    Attributes:
+        symbol: market.
+        detector: name of the detector.
+        fingerprint: of the detector's configuration and version.
+        error: what it said; empty when it was released.
+        event_time_us: of the source trade.
+        trade_id: at which it raised, or the first that it judged again.
+        released: whether this tells the end of a quarantine, and not its beginning.
+        until_us: event time from which it is tried again; 0 when it was released.
+    """
 
     symbol: Symbol
     detector: str
@@ -155,6 +166,8 @@ class Quarantine(Event, frozen=True, kw_only=True, gc=False):
     error: str
     event_time_us: TimeUs
     trade_id: TradeId
+    released: bool = False
+    until_us: TimeUs = 0
 
 
 class TapeGap(Event, frozen=True, kw_only=True, gc=False):

@@ -9,7 +9,7 @@ content, so that storing an event twice is storing it once. What is looked at wh
 from enum import StrEnum
 from typing import Annotated
 
-from sqlalchemy import JSON, BigInteger, Double, Index, LargeBinary, MetaData, Text
+from sqlalchemy import JSON, BigInteger, Double, Index, LargeBinary, MetaData, Text, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # Constraint names are fixed, so that a later revision can name what it changes.
@@ -108,6 +108,8 @@ class QuarantineRow(Base):
     trade_id: Mapped[BigKey]
     error: Mapped[Words]
     event_time_us: Mapped[Big]
+    released: Mapped[bool] = mapped_column(server_default=false())
+    until_us: Mapped[Big] = mapped_column(server_default="0")
 
 
 class AlertRow(Base):

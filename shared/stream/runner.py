@@ -302,10 +302,7 @@ class Runner:
         self._producer.produce(topic, value, key=event.symbol.encode())
         counter("tapewatch_events_produced_total").labels(topic=topic).inc()
         if isinstance(event, Quarantine):
-            counter("tapewatch_quarantines_total").labels(detector=event.detector).inc()
-            _log.error(
-                "detector_quarantined", symbol=event.symbol, detector=event.detector, error=event.error
-            )
+            _note_quarantine(event)
         return len(value)
 
     def _count(self, records: int, events: int) -> None:
@@ -367,3 +364,13 @@ def _fault_of(message: Message) -> InvalidRecordError:
     except InvalidRecordError as error:
         return error
     raise AssertionError("an intake called a sound record invalid")
+
+
+def _note_quarantine(event: Quarantine) -> None:
+    log = _log.bind(symbol=event.symbol, detector=event.detector)
+    if event.released:
+        counter("tapewatch_releases_total").labels(detector=event.detector).inc()
+        log.info("detector_released")
+    else:
+        counter("tapewatch_quarantines_total").labels(detector=event.detector).inc()
+        log.error("detector_quarantined", error=event.error, until_us=event.until_us)

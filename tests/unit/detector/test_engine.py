@@ -249,9 +249,9 @@ def whale(kind: type[Whale]) -> Whale:
     return kind(WhaleParams(min_notional=SMALL.whale_min_notional), features=SMALL.features.names)
 
 
-def broken_engine(kind: type[Whale | FragileOne]) -> Engine:
+def broken_engine(kind: type[Whale | FragileOne], params: EngineParams = SMALL) -> Engine:
     stage = whale(kind) if issubclass(kind, Whale) else PerMarket(lambda _: FragileOne())
-    return Engine(SMALL, detectors={"whale": stage})
+    return Engine(params, detectors={"whale": stage})
 
 
 def broken_tape() -> list[Trade]:
@@ -287,6 +287,51 @@ def test_a_detector_that_raises_is_stopped_and_the_others_go_on(
     again.restore("BTC-USDT", engine.snapshot("BTC-USDT"))
     lane = again._lanes["whale"]
     assert (lane.stopped.is_out(0), lane.muted.is_out(0)) == (kind is not Speechless, kind is Speechless)
+
+
+PAROLED = dataclasses.replace(SMALL, parole_s=40.0)
+
+
+def paroled_tape() -> list[Trade]:
+    """Return a tape with sizes that nobody can take; the last one comes two days after the others."""
+    trades = broken_tape()
+    sizes = {700: 50_000.0, 701: 50_000.0, 1_150: 50_000.0}
+    trades = [altered(t, quantity=sizes.get(t.trade_id, t.quantity)) for t in trades]
+    later = altered(trades[-1], trade_id=1_500, event_time_us=trades[-1].event_time_us + 2 * 86_400_000_000)
+    return [*trades, altered(later, quantity=50_000.0), altered(later, trade_id=1_501)]
+
+
+def custody(events: list[OutputEvent]) -> list[tuple[int, bool, float]]:
+    """Return trade, whether released, and the length of the parole in seconds."""
+    return [
+        (event.trade_id, event.released, max(0.0, (event.until_us - event.event_time_us) / 1e6))
+        for event in events
+        if isinstance(event, Quarantine)
+    ]
+
+
+@pytest.mark.parametrize("kind", [Fragile, FragileOne, Speechless])
+@pytest.mark.parametrize("size", [1, 33, 1_502])
+def test_a_stopped_detector_is_tried_again_twice_as_late_at_each_relapse(
+    kind: type[Whale | FragileOne], size: int
+) -> None:
+    trades = paroled_tape()
+    whole, engine = broken_engine(kind, PAROLED), broken_engine(kind, PAROLED)
+    expected = whole.on_batch(trades)
+    events: list[OutputEvent] = []
+    for start in range(0, len(trades), size):
+        events += engine.on_batch(trades[start : start + size])
+        state = engine.snapshot("BTC-USDT")
+        engine = broken_engine(kind, PAROLED)
+        engine.restore("BTC-USDT", state)
+    assert events == expected
+    first, back, *relapses = custody(events)
+    assert first == (700, False, 40.0)
+    assert back[1:] == (True, 0.0)
+    back_s = (trades[back[0]].event_time_us - trades[700].event_time_us) / 1e6
+    assert 40.0 <= back_s < 42.0
+    # Coming back for a trade that it cannot take is no release.
+    assert relapses == [(1_150, False, 80.0), (1_500, False, 160.0)]
 
 
 def judged(events: list[OutputEvent], *, but: str) -> list[tuple[str, str, int, str]]:
