@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks import engine as engine_benchmark
 from benchmarks import pipeline as pipeline_benchmark
 from benchmarks.report import WriteOption
 from shared import logs
@@ -35,6 +36,17 @@ def pipeline(
     pipeline_benchmark.run(
         trades=trades, markets=markets, rounds=rounds, rate=rate, seconds=seconds, write=write
     )
+
+
+@app.command()
+def engine(
+    trades: Annotated[int, typer.Option(min=10_000, help="trades in one round")] = 200_000,
+    markets: Annotated[int, typer.Option(min=1, help="markets, activity heavy-tailed")] = 400,
+    rounds: Annotated[int, typer.Option(min=1, help="after two to warm up; medians are shown")] = 5,
+    write: WriteOption = None,
+) -> None:
+    """What the engine alone costs per trade, whole and stage by stage."""
+    engine_benchmark.run(trades=trades, markets=markets, rounds=rounds, write=write)
 
 
 if __name__ == "__main__":

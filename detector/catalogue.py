@@ -11,18 +11,22 @@ class Entry(NamedTuple):
         family: `online` (learns trade by trade) or `pattern` (a named market event).
         about: what it finds, in a few words.
         members: names of the detectors that it combines; empty when it judges by itself.
+        pauses_at: level of overload from which it neither scores nor learns; 0: it never pauses.
     """
 
     name: str
     family: str
     about: str
     members: tuple[str, ...] = ()
+    pauses_at: int = 0
 
 
 CATALOGUE: Final = (
-    Entry("zscore", "online", "a move, volume, rate or volatility far from its own recent mean"),
-    Entry("forest", "online", "a combination of values that is isolated among recent ones"),
-    Entry("combined", "online", "what z-score and forest both find strange", ("zscore", "forest")),
+    Entry("zscore", "online", "a move, volume, rate or volatility far from its own recent mean", pauses_at=2),
+    Entry("forest", "online", "a combination of values that is isolated among recent ones", pauses_at=1),
+    Entry(
+        "combined", "online", "what z-score and forest both find strange", ("zscore", "forest"), pauses_at=1
+    ),
     Entry("whale", "pattern", "one trade that is huge for its market"),
     Entry("flash_crash", "pattern", "a deep fall within minutes"),
 )

@@ -67,6 +67,7 @@ class Engine:
         # One slot per venue of a market: the place of its state in every stage.
         self._slots: dict[tuple[str, str], int] = {}
         self._venues: dict[str, dict[str, int]] = {}
+        self._paused: set[str] = set()
         self._free: list[int] = []
         self._slots_made = 0
         self._fingerprint = content_id(
@@ -109,7 +110,10 @@ class Engine:
         judgements: dict[str, Judgement] = {}
         emissions: list[Emission] = []
         for name, lane in self._lanes.items():
-            judgements[name] = lane.consider(evidence.batch.runs, evidence.rows, evidence.clock_us)
+            if name in self._paused:
+                judgements[name] = lane.pause(evidence.rows)
+            else:
+                judgements[name] = lane.consider(evidence.batch.runs, evidence.rows, evidence.clock_us)
             if judgements[name].custody:
                 emissions += Teller(lane, judgements[name], evidence).tell_custody()
         for name, (combined, (first, second)) in self._combined.items():
@@ -191,16 +195,22 @@ class Engine:
     @property
     def shed_levels(self) -> int:
         """Return how many levels of work can be shed under overload."""
-        return 0
+        return max(entry.pauses_at for entry in CATALOGUE)
 
     def shed(self, level: int) -> None:
-        """Shed nothing: there is no level to shed.
+        """Pause detectors: 1: the forest and what combines it, 2: the z-score too; 0: none.
+
+        Features, alert budget, patterns and open episodes go on. A paused detector neither scores nor learns;
+        when it comes back it goes on from its state, as if the trades in between had not been: its window
+        still holds the last trades that it learned, those from before the pause included, its calibration
+        has not aged, and it needs no new warm-up.
 
         Raises:
             ValueError: the level does not exist.
         """
-        if level:
-            raise ValueError(f"no level {level} to shed")
+        if not 0 <= level <= self.shed_levels:
+            raise ValueError(f"there is no level {level} of shedding, only 0 to {self.shed_levels}")
+        self._paused = {entry.name for entry in CATALOGUE if 0 < entry.pauses_at <= level}
 
     def evict(self, symbol: str) -> None:
         """Forget a market; unknown ones are ignored."""

@@ -289,6 +289,43 @@ def test_a_detector_that_raises_is_stopped_and_the_others_go_on(
     assert (lane.stopped.is_out(0), lane.muted.is_out(0)) == (kind is not Speechless, kind is Speechless)
 
 
+def test_overload_pauses_the_costly_detectors_and_they_go_on_from_their_state() -> None:
+    trades = crash(market(1_500), at=900, depth=0.05, length=40)
+    engine = Engine(SMALL)
+    engine.on_batch(trades[:600])
+    before = engine.snapshot("BTC-USDT")
+    engine.shed(1)
+    events = engine.on_batch(trades[600:])
+    assert {event.detector for event in events} == {"zscore", "whale", "flash_crash"}
+    changed = {
+        key.split("/")[1]
+        for key, value in engine.snapshot("BTC-USDT").items()
+        if key not in before or not np.array_equal(value, before[key])
+    }
+    assert changed == {"features", "budget", "zscore", "whale", "flash_crash"}
+    engine.restore("BTC-USDT", before)
+    engine.shed(2)
+    assert {event.detector for event in engine.on_batch(trades[600:])} == {"whale", "flash_crash"}
+    engine.shed(0)
+    assert {event.detector for event in engine.on_batch(trades[880:])} >= {"zscore", "forest", "combined"}
+
+
+def test_an_open_episode_of_a_paused_detector_closes() -> None:
+    trades = crash(market(1_500), at=900, depth=0.05, length=40)
+    engine = Engine(SMALL)
+    events = anomalies(engine.on_batch(trades[:920]), "combined")
+    assert [event.episode.phase for event in events][-1] != EpisodePhase.CLOSED
+    engine.shed(1)
+    closed = anomalies(engine.on_batch(trades[920:]), "combined")
+    assert [event.episode.phase for event in closed] == [EpisodePhase.CLOSED]
+
+
+@pytest.mark.parametrize("level", [-1, 3])
+def test_there_is_no_other_level(level: int) -> None:
+    with pytest.raises(ValueError, match="0 to 2"):
+        Engine(SMALL).shed(level)
+
+
 PAROLED = dataclasses.replace(SMALL, parole_s=40.0)
 
 

@@ -1,0 +1,179 @@
+"""What the engine alone costs per trade: whole, with few and many markets, and stage by stage.
+
+Trades come as columns, as the runner brings them; what it costs to make columns of decoded trades is a row of
+its own. Each round is the same tape at later times; the first two only fill windows and warm up. The rounds
+of all configurations are interleaved. CPU time is that of the process.
+"""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from benchmarks.report import Row, Table, median_rows, show_tables
+from benchmarks.trades import market_trades
+from detector.batch import sort_by_market
+from detector.budget import Budget
+from detector.catalogue import CATALOGUE
+from detector.combined import Combined
+from detector.engine import Engine, warm_up_kernels
+from detector.online.protocol import Stage
+from detector.params import EngineParams, make_calibration, make_detectors, make_features
+from shared.events import Trade
+from shared.stream.columns import TradeColumns
+
+_WARM_UP_ROUNDS: Final = 2
+_RATE_PER_S: Final = 20_000.0
+_ALL: Final = tuple(entry.name for entry in CATALOGUE)
+_BATCHES: Final = (500, 1_000)
+
+
+def run(*, trades: int, markets: int, rounds: int, write: Path | None) -> None:
+    """Measure and print.
+
+    Args:
+        trades: in one round.
+        markets: with activity as in `market_trades`.
+        rounds: that count; medians are shown.
+        write: Markdown file whose section is replaced by the result.
+    """
+    warm_up_kernels()
+    many = list(market_trades(trades, markets=markets, rate_per_s=_RATE_PER_S))
+    one = list(market_trades(trades, markets=1, rate_per_s=_RATE_PER_S / 100))
+    wholes = [
+        _Whole(name=f"{label}, {count:,} markets, batches of {size:,}", tape=tape, enabled=enabled, size=size)
+        for label, enabled in (("all detectors", _ALL), ("z-score only", ("zscore",)))
+        for count, tape in ((markets, many), (1, one))
+        for size in _BATCHES
+    ]
+    stages = _Stages(many, size=_BATCHES[0])
+    whole_rounds, stage_rounds = [], []
+    for number in range(_WARM_UP_ROUNDS + rounds):
+        print(f"round {number + 1} of {_WARM_UP_ROUNDS + rounds}", file=sys.stderr)
+        whole_rows, stage_rows = [whole.round(number) for whole in wholes], stages.round(number)
+        if number >= _WARM_UP_ROUNDS:
+            whole_rounds.append(whole_rows)
+            stage_rounds.append(stage_rows)
+    show_tables(
+        "engine",
+        [
+            Table(title=f"the whole engine, {trades:,} trades a round", rows=median_rows(whole_rounds)),
+            Table(
+                title=f"stage by stage, all detectors, {markets:,} markets, batches of {_BATCHES[0]:,}",
+                rows=median_rows(stage_rounds),
+                note="each stage is timed apart, so that the sum is a little more than the whole",
+            ),
+        ],
+        write=write,
+    )
+
+
+def _later(columns: TradeColumns, number: int) -> TradeColumns:
+    """Return the tape at the times of a later round."""
+    span_us = int(columns.times_us[-1] - columns.times_us[0]) + 1
+    return TradeColumns(
+        venues=columns.venues,
+        venue=columns.venue,
+        trade_ids=columns.trade_ids,
+        prices=columns.prices,
+        quantities=columns.quantities,
+        sells=columns.sells,
+        times_us=columns.times_us + number * span_us,
+        received_us=columns.received_us + number * span_us,
+    )
+
+
+def _batches(columns: TradeColumns, size: int) -> list[TradeColumns]:
+    return [columns[start : start + size] for start in range(0, len(columns), size)]
+
+
+class _Whole:
+    """One configuration of the engine."""
+
+    def __init__(self, *, name: str, tape: Sequence[Trade], enabled: tuple[str, ...], size: int) -> None:
+        self._name, self._size = name, size
+        self._columns = TradeColumns.of(tape)
+        self._engine = Engine(EngineParams(enabled=enabled))
+
+    def round(self, number: int) -> Row:
+        batches = _batches(_later(self._columns, number), self._size)
+        started_s = time.process_time()
+        events = sum(len(self._engine.on_batch(batch)) for batch in batches)
+        spent_s = time.process_time() - started_s
+        n = len(self._columns)
+        return Row(
+            name=self._name,
+            values={
+                "cpu_us_per_trade": spent_s / n * 1e6,
+                "trades_per_s_and_core": n / spent_s,
+                "events": events,
+            },
+        )
+
+
+class _Stages:
+    """The engine's stages, called as the engine calls them, with a clock around each."""
+
+    def __init__(self, tape: Sequence[Trade], *, size: int) -> None:
+        params = EngineParams(enabled=_ALL)
+        self._trades = [tape[start : start + size] for start in range(0, len(tape), size)]
+        self._columns, self._size = TradeColumns.of(tape), size
+        self._features = make_features(params)
+        self._budget = Budget(per_day=params.budget_per_day)
+        self._detectors = make_detectors(params, features=self._features.names)
+        self._calibrations = {
+            name: make_calibration(params, scale=detector.scale) for name, detector in self._detectors.items()
+        }
+        self._slots: dict[tuple[str, str], int] = {}
+        self._spent_ns: dict[str, int] = {}
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started_ns = time.perf_counter_ns()
+        yield
+        spent_ns = time.perf_counter_ns() - started_ns
+        self._spent_ns[stage] = self._spent_ns.get(stage, 0) + spent_ns
+
+    def _slot_of(self, venue: tuple[str, str]) -> int:
+        if venue not in self._slots:
+            slot = self._slots[venue] = len(self._slots)
+            stages: list[Stage] = [self._features, self._budget]
+            for stage in (*stages, *self._detectors.values(), *self._calibrations.values()):
+                stage.open(slot, identity="/".join(venue))
+        return self._slots[venue]
+
+    def round(self, number: int) -> list[Row]:
+        self._spent_ns.clear()
+        for decoded, batch in zip(
+            self._trades, _batches(_later(self._columns, number), self._size), strict=True
+        ):
+            with self._timed("columns of decoded trades"):
+                TradeColumns.of(decoded)
+            self._judge(batch)
+        n = len(self._columns)
+        return [
+            Row(name=name, values={"us_per_trade": spent_ns / n / 1e3})
+            for name, spent_ns in self._spent_ns.items()
+        ]
+
+    def _judge(self, columns: TradeColumns) -> None:
+        with self._timed("check and sort by market"):
+            batch = sort_by_market(columns, self._slot_of)
+        with self._timed("features of 4 windows"):
+            rows, clock_us = self._features.update(batch.runs, batch.tape)
+        with self._timed("alert budget"):
+            self._budget.thresholds(batch.runs, clock_us)
+        rarities = {}
+        for name, detector in self._detectors.items():
+            with self._timed(name):
+                scored = detector.score_learn(batch.runs, rows)
+            with self._timed(f"calibration of {name}"):
+                rarities[name] = self._calibrations[name].calibrate(batch.runs, scored.scores).rarities
+        with self._timed("combine"):
+            combined = Combined.rarities(rarities["zscore"], rarities["forest"])
+            Combined.scores(combined)
+        assert np.shape(combined) == np.shape(clock_us)
