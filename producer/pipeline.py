@@ -15,7 +15,7 @@ from shared.clock import Clock
 from shared.events import DeadLetter, TapeGap, Trade
 from shared.logs import get_logger
 from shared.metrics import counter
-from shared.stream.dead_letters import DeadLetterLimit
+from shared.stream.dead_letters import DeadLetterLimit, cut_to_fit
 
 _ROOM_POLL_S: Final = 0.05
 
@@ -152,14 +152,16 @@ class Pipeline:
     def _set_aside(self, frame: InvalidFrame, *, source: str) -> None:
         self.invalid_total += 1
         counter("tapewatch_frames_invalid_total").labels(exchange=self._exchange).inc()
-        letter = DeadLetter(
-            source=source,
-            partition=-1,
-            offset=-1,
-            key=b"",
-            payload=frame.payload,
-            reason=frame.reason,
-            time_us=self._clock.now_us(),
+        letter = cut_to_fit(
+            DeadLetter(
+                source=source,
+                partition=-1,
+                offset=-1,
+                key=b"",
+                payload=frame.payload,
+                reason=frame.reason,
+                time_us=self._clock.now_us(),
+            )
         )
         self._publisher.publish(letter, key=source)
         self._limit.note(self._clock.monotonic_s())

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from shared import topics
@@ -108,8 +108,16 @@ def replay(broker: Broker, letters: Iterable[StoredLetter], *, force: bool) -> l
     """
     producer = broker.producer()
     outcomes = []
+    published_as: dict[tuple[str, int, int, bytes], int] = {}
     for stored in letters:
         outcome = judge(stored, force=force)
+        if not outcome.refusal:
+            letter = stored.letter
+            record = letter.source, letter.partition, letter.offset, letter.payload
+            first = published_as.setdefault(record, stored.offset)
+            if first != stored.offset:
+                # Every group that reads a topic sets the same record aside.
+                outcome = replace(outcome, refusal=f"it is the same record as dead letter {first}")
         outcomes.append(outcome)
         if not outcome.refusal:
             letter = stored.letter
@@ -145,6 +153,10 @@ def _fault(letter: DeadLetter) -> str:
         return (
             f"it came from {letter.source!r}, which is no topic of events but a stream of a venue; what was "
             "in it and could not be read, the producer has fetched through REST or announced on tape-gaps"
+        )
+    if letter.cut_bytes:
+        return (
+            f"its last {letter.cut_bytes} bytes are missing here; they are on {letter.source} at its offset"
         )
     try:
         decode(letter.payload, _EVENT_TYPES[letter.source])

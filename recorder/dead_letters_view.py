@@ -45,8 +45,10 @@ def show_letter(stored: StoredLetter, console: Console) -> None:
     _line(console, f"time          {shown_time(letter.time_us)} UTC")
     _line(console, f"source        {_safe(letter.source)}{where}")
     _line(console, f"reason        {_safe(letter.reason)}")
+    _line(console, f"set aside by  {_safe(letter.reader) or '(a producer)'}")
     _line(console, f"key           {printable(letter.key) or '(none)'}")
-    _line(console, f"payload       {len(letter.payload):,} bytes")
+    missing = f", {letter.cut_bytes:,} more are missing here" if letter.cut_bytes else ""
+    _line(console, f"payload       {len(letter.payload):,} bytes{missing}")
     for line in _payload(letter.payload):
         _line(console, f"  {line}")
 

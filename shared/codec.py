@@ -17,6 +17,10 @@ from shared.events import Trade
 
 E = TypeVar("E", bound=msgspec.Struct)
 
+# What a decoder raises on foreign bytes: no value at all is a TypeError, a value nested without end a
+# RecursionError.
+INVALID: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError)
+
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -31,15 +35,17 @@ def encode(event: msgspec.Struct) -> bytes:
     return _encoder.encode(event)
 
 
-def decode(payload: bytes, event_type: type[E]) -> E:
-    """Return the event that the bytes hold.
+def decode(payload: bytes | None, event_type: type[E]) -> E:
+    """Return the event that the bytes hold; a record may also hold none at all.
 
     Raises:
         InvalidRecordError: the bytes are no JSON, lack a field, or a value is out of bounds.
     """
+    if payload is None:
+        raise InvalidRecordError("the record has no value", payload=b"")
     try:
         event: E = decoder(event_type).decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except INVALID as error:
         raise InvalidRecordError(str(error), payload=payload) from error
     return event
 

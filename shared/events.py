@@ -201,6 +201,9 @@ class DeadLetter(Event, frozen=True, kw_only=True, gc=False):
         payload: original bytes (base64 on the wire).
         reason: what is wrong with it.
         time_us: when it was refused, by our clock.
+        reader: the consumer group that set it aside, as each that reads the topic does; empty for a producer.
+        cut_bytes: how much of the end of the payload is missing here, because the whole would not fit into a
+            record; the source has it for as long as it is retained.
     """
 
     source: str
@@ -210,6 +213,8 @@ class DeadLetter(Event, frozen=True, kw_only=True, gc=False):
     payload: bytes
     reason: str
     time_us: TimeUs
+    reader: str = ""
+    cut_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class AlertState(StrEnum):

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -37,7 +37,6 @@ _ATTEMPTS: Final = 3
 # One compiler and the serial collector: half the start-up time, and few threads beside the broker's own.
 _JVM_OPTIONS: Final = (
     "-Xms128m",
-    "-Xmx512m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-Xshare:auto",
@@ -58,12 +57,23 @@ class ApacheKafkaParams:
         data_dir: keeps topics, configuration and logs from one start to the next; None for a temporary folder
             that `stop` removes.
         port: where clients connect; 0 for that of the data folder's last start, else any free one.
+        controller_port: where controllers meet, at the first start; 0 for any free one.
+        log_dir: folder that the topics lie in, in one named `data`; None for the data folder.
+        properties: of the broker, instead of or beside those of `server.properties` in this package. With
+            `controller.quorum.voters` the node is one of several, which need the same `cluster_id`.
+        cluster_id: what a new storage is formatted with; empty for any.
+        heap_mb: most memory for Java's objects.
         cache_dir: where the server's jars are kept.
         tell: is given a sentence when something takes a while.
     """
 
     data_dir: Path | None = None
     port: int = 0
+    controller_port: int = 0
+    log_dir: Path | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+    cluster_id: str = ""
+    heap_mb: int = 512
     cache_dir: Path = field(default_factory=java.default_cache_dir)
     tell: Callable[[str], None] = _say_nothing
 
@@ -158,12 +168,14 @@ class Layout:
         port: where clients will connect.
         command: what starts the server.
         is_new: it has never served.
+        topics: the folder that they lie in.
     """
 
     folder: Path
     port: int
     command: tuple[str, ...]
     is_new: bool
+    topics: Path
 
     @property
     def console(self) -> Path:
@@ -181,8 +193,8 @@ class Layout:
 
     def discard(self) -> None:
         """Remove what `prepare` made, and nothing else: the folder may be somebody's own."""
-        for made in ("data", "log"):
-            shutil.rmtree(self.folder / made)
+        for made in (self.topics, self.folder / "log"):
+            shutil.rmtree(made)
         (self.folder / "server.properties").unlink()
 
 
@@ -204,20 +216,25 @@ def prepare(folder: Path, params: ApacheKafkaParams, *, port: int = 0) -> Layout
     folder = folder.resolve()
     (folder / "log").mkdir(parents=True, exist_ok=True)
     properties = folder / "server.properties"
-    port, controller_port = _ports(properties, port)
+    port, controller_port = _ports(properties, port, params.controller_port)
     for needed in (port, controller_port):
         if not is_free(needed):
             raise PortInUseError(needed, purpose="the local Apache Kafka", setting="the broker's port")
     text = _TEMPLATE.read_text(encoding="utf-8")
-    values = {"port": port, "controller_port": controller_port, "log_dir": folder / "data"}
-    # Without its first paragraph, which is about the template.
-    properties.write_text(Template(text.partition("\n\n")[2]).substitute(values), encoding="utf-8")
-    is_new = not (folder / "data" / "meta.properties").exists()
+    topics = (params.log_dir or folder).resolve() / "data"
+    values = {"port": port, "controller_port": controller_port, "log_dir": topics}
+    # Without its first paragraph, which is about the template. Of two values the later one counts.
+    lines = [Template(text.partition("\n\n")[2]).substitute(values)]
+    lines += [f"{name}={value}\n" for name, value in params.properties.items()]
+    properties.write_text("".join(lines), encoding="utf-8")
+    is_new = not (topics / "meta.properties").exists()
+    run_class = _java(program, jars, f"-Xmx{params.heap_mb}m")
     if is_new:
-        _format(_java(program, jars), properties)
+        _format(run_class, properties, params)
     logging = (f"-Dkafka.logs.dir={folder / 'log'}", f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}")
-    command = (*_java(program, jars, *logging), "kafka.Kafka", str(properties))
-    layout = Layout(folder=folder, port=port, command=command, is_new=is_new)
+    run_class = _java(program, jars, f"-Xmx{params.heap_mb}m", *logging)
+    command = (*run_class, "kafka.Kafka", str(properties))
+    layout = Layout(folder=folder, port=port, command=command, is_new=is_new, topics=topics)
     # The last start's log would be read as this one's.
     if layout.log.exists():
         layout.log.rename(layout.log.with_name("server.previous.log"))
@@ -225,22 +242,19 @@ def prepare(folder: Path, params: ApacheKafkaParams, *, port: int = 0) -> Layout
     return layout
 
 
-def _ports(properties: Path, port: int) -> tuple[int, int]:
+def _ports(properties: Path, port: int, controller_port: int) -> tuple[int, int]:
     """Return client and controller port: those of the last start as far as there was one, else free ones.
 
     The controller's stays for good: it stands in the formatted storage as the voter's address.
     """
-    last: dict[str, str] = {}
+    last = [0, 0]
     if properties.exists():
         lines = properties.read_text(encoding="utf-8").splitlines()
-        last = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-    free = [candidate for candidate in free_ports(3) if candidate != port]
-    servers = last.get("controller.quorum.bootstrap.servers")
-    controller_port = int(servers.rpartition(":")[2]) if servers else free[0]
-    if not port:
-        advertised = last.get("advertised.listeners")
-        port = int(advertised.rpartition(":")[2]) if advertised else free[1]
-    return port, controller_port
+        [listeners] = [line for line in lines if line.startswith("listeners=")]
+        # What clients are told to connect to may be another port, so it is not that which is read.
+        last = [int(listener.rpartition(":")[2]) for listener in listeners.split(",")]
+    free = [candidate for candidate in free_ports(4) if candidate not in {port, controller_port}]
+    return port or last[0] or free[0], last[1] or controller_port or free[1]
 
 
 def _java(program: Path, jars: Path, *options: str) -> tuple[str, ...]:
@@ -248,11 +262,17 @@ def _java(program: Path, jars: Path, *options: str) -> tuple[str, ...]:
     return (str(program), *_JVM_OPTIONS, *options, "-cp", str(jars / "*"))
 
 
-def _format(run_class: tuple[str, ...], properties: Path) -> None:
+def new_cluster_id() -> str:
+    """Return what a storage can be formatted with."""
     # Kafka takes 16 random bytes in URL-safe base64, not beginning with a hyphen; the letter sees to that.
-    cluster_id = "K" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-    command = [*run_class, "kafka.tools.StorageTool", "format", "--standalone"]
-    command += ["--cluster-id", cluster_id, "--config", str(properties)]
+    return "K" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+
+
+def _format(run_class: tuple[str, ...], properties: Path, params: ApacheKafkaParams) -> None:
+    command = [*run_class, "kafka.tools.StorageTool", "format"]
+    if "controller.quorum.voters" not in params.properties:
+        command.append("--standalone")
+    command += ["--cluster-id", params.cluster_id or new_cluster_id(), "--config", str(properties)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own jars
     if done.returncode != 0:
         raise PrerequisiteError(

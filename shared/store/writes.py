@@ -51,14 +51,18 @@ def _dead_letter(letter: DeadLetter) -> Row:
     identity = content_id(
         letter.source, letter.partition, letter.offset, letter.time_us, letter.key.hex(), letter.payload.hex()
     )
-    return {"dead_letter_id": identity, **_worded(letter)}
+    row = {"dead_letter_id": identity, **_worded(letter)}
+    # The topic alone tells who set it aside, and whether it is whole.
+    del row["reader"], row["cut_bytes"]
+    return row
 
 
 def _trade(trade: Trade) -> Row:
     # Written out, for this is the one that runs thousands of times a second.
     return {
-        "exchange": trade.exchange,
-        "symbol": trade.symbol,
+        # As in `_worded`: a foreign writer's name must not stop the recorder either.
+        "exchange": trade.exchange.replace("\x00", "\ufffd"),
+        "symbol": trade.symbol.replace("\x00", "\ufffd"),
         "trade_id": trade.trade_id,
         "price": trade.price,
         "quantity": trade.quantity,

@@ -36,7 +36,7 @@ class Message(Protocol):
         ...
 
     def value(self) -> bytes:
-        """Return its value."""
+        """Return its value; None for a record without one, which only foreign writers put on our topics."""
         ...
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.codec import decode, decoder
+from shared.codec import INVALID, decode, decoder
 from shared.errors import InvalidRecordError
 from shared.events import Trade
 from shared.stream.broker import Consumer, Message
@@ -86,7 +86,7 @@ def batch_of(messages: Sequence[Message]) -> TradeBatch:
     decode_trade = decoder(Trade).decode
     try:
         trades = [decode_trade(message.value()) for message in messages]
-    except ValueError:
+    except INVALID:
         # One of them is invalid: go one by one, so that only that one is set aside.
         kept = [_decoded(message) for message in messages]
         sound = np.array([trade is not None for trade in kept], np.bool_)

@@ -290,7 +290,13 @@ class Runner:
         """Keep an invalid record as a dead letter, unless that was done before a restart."""
         if message.offset() < self._states[message.partition()].committed:
             return
-        letter = dead_letter(message, _fault_of(message), source=topics.TRADES, time_us=self._clock.now_us())
+        letter = dead_letter(
+            message,
+            _fault_of(message),
+            source=topics.TRADES,
+            reader=self._params.group,
+            time_us=self._clock.now_us(),
+        )
         self._producer.produce(topics.DEAD_LETTERS, encode(letter), key=topics.TRADES.encode())
         self.totals.dead_letters += 1
         self._limit.note(self._clock.monotonic_s())

@@ -83,6 +83,7 @@ class SinkRunner:
     ) -> None:
         self._broker = broker
         self._sink = sink
+        self._group = group
         self._topic_names = list(topic_names)
         self._types = {name: topics.spec(name).event for name in topic_names}
         self._params = params
@@ -172,7 +173,9 @@ class SinkRunner:
         try:
             event = decode(message.value(), event_type)
         except InvalidRecordError as error:
-            letter = dead_letter(message, error, source=topic, time_us=self._clock.now_us())
+            letter = dead_letter(
+                message, error, source=topic, reader=self._group, time_us=self._clock.now_us()
+            )
             self._dead_letters.produce(topics.DEAD_LETTERS, encode(letter), key=topic.encode())
             self._limit.note(self._clock.monotonic_s())
             return None

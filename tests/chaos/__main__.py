@@ -13,7 +13,7 @@ import typer
 
 from tests.chaos.drive import run
 from tests.chaos.schedule import ScheduleParams, make_schedule
-from tests.chaos.stage import StageParams
+from tests.chaos.stage import Guarantee, StageParams
 
 # Before the market ends, so that the last fault is felt while it trades.
 _CALM_S = 10.0
@@ -30,6 +30,7 @@ def main(
         int | None, typer.Option(min=0, help="of market, faults and schedule; any if none")
     ] = None,
     rate: Annotated[float, typer.Option(min=1, help="trades per second; bursts come on top")] = 1_600.0,
+    mode: Annotated[Guarantee, typer.Option(help="how the detectors commit")] = "exactly_once",
     folder: Annotated[
         Path | None, typer.Option(help="for logs and data, kept; none: a temporary one")
     ] = None,
@@ -42,6 +43,7 @@ def main(
         seed=seed,
         feed_s=minutes * 60,
         trades_per_s=rate,
+        guarantee=mode,
     )
     params.folder.mkdir(parents=True, exist_ok=True)
     schedule = make_schedule(

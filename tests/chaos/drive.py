@@ -1,9 +1,7 @@
 """One run: start, feed, break, drain, judge."""
 
-import signal
-import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,20 +10,33 @@ import httpx
 from producer.resume import last_positions
 from shared import topics
 from shared.clock import SystemClock
-from shared.errors import BrokerError, PrerequisiteError, StoreError
+from shared.errors import BrokerError, PrerequisiteError
 from shared.store.database import Database
-from tests.chaos.judge import Verdict, judge_people, judge_store, judge_topics, judge_venue, partitions_of
-from tests.chaos.schedule import BROKER, Action, Fault
+from tests.chaos.breaker import Breaker
+from tests.chaos.judge import (
+    Verdict,
+    judge_alerts,
+    judge_letters,
+    judge_people,
+    judge_store,
+    judge_topics,
+    judge_venue,
+    partitions_of,
+    pending,
+)
+from tests.chaos.schedule import Fault
 from tests.chaos.stage import ENGINE, MARKETS, PauseWatch, Stage, StageParams, staged
 from tests.deadlines import eventually
 
-_DRAINED_WITHIN_S: Final = 240.0
-_PROGRESS_S: Final = 15.0
+# A slow machine may take as long as it likes, as long as it gets on.
+_STANDS_STILL_S: Final = 180.0
+_LOOKS_EVERY_S: Final = 2.0
 _WORDS: Final = (
     "transaction_aborted",
     "partitions_lost",
     "commit_on_revoke_failed",
     "commit_failed",
+    "store_unavailable",
     "detector_failed",
     "Traceback",
 )
@@ -36,34 +47,48 @@ class Report:
     """How a run went.
 
     Attributes:
+        params: what was set up.
         verdict: of the judges.
         done: faults that were carried out, by kind.
         restarts: of workers by the supervisor.
         longest_pause_s: during which a partition with trades waiting was not judged.
-        feed_s: how long the market traded.
+        drain_s: from the end of the feed until everything was read.
         words: how often the logs tell of what.
     """
 
+    params: StageParams
     verdict: Verdict = field(default_factory=Verdict)
     done: Counter[str] = field(default_factory=Counter)
     restarts: int = 0
     longest_pause_s: float = 0.0
-    feed_s: float = 0.0
+    drain_s: float = 0.0
     words: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def trades_per_s(self) -> float:
+        """How many trades the venue reported per second, on average."""
+        return self.verdict.trades / self.params.feed_s
+
     def lines(self) -> list[str]:
-        """Return the figures for people, the faults last."""
+        """Return the figures as they stand in docs/reliability.md, then the faults and the verdict."""
         verdict = self.verdict
-        done = ", ".join(f"{count} {what}" for what, count in sorted(self.done.items()))
-        words = ", ".join(f"{count} {word}" for word, count in self.words.items())
+        rows = {
+            "run": f"{self.params.feed_s / 60:g} min, seed {self.params.seed}, {self.params.guarantee}",
+            "faults": f"{self.done.total()}: "
+            + ", ".join(f"{count} {what}" for what, count in sorted(self.done.items())),
+            "workers restarted": f"{self.restarts}",
+            "in the logs": ", ".join(f"{count} {word}" for word, count in self.words.items()),
+            "trades": f"{verdict.trades:,} in {len(verdict.tapes)} markets, {self.trades_per_s:,.0f} per s",
+            "anomalies": f"{len(verdict.anomalies):,}, {verdict.repeated_anomalies} of them committed again",
+            "invalid records": f"{verdict.invalid_records}, each set aside by detector and recorder",
+            "longest pause of one partition with trades waiting": f"{self.longest_pause_s:.1f} s",
+            "caught up after the feed's end": f"{self.drain_s:.0f} s",
+            "notifications repeated": f"{verdict.repeated_notifications}",
+        }
         return [
-            f"faults        {done}",
-            f"restarts      {self.restarts}",
-            f"in the logs   {words}",
-            f"trades        {verdict.trades} in {self.feed_s:g} s, {verdict.trades / self.feed_s:.0f} per s",
-            f"anomalies     {len(verdict.anomalies)}",
-            f"longest pause {self.longest_pause_s:.1f} s of one partition",
-            f"notifications {verdict.repeated_notifications} repeated",
+            "| | |",
+            "|---|---|",
+            *(f"| {what} | {figures} |" for what, figures in rows.items()),
             *(f"FAULT: {fault}" for fault in verdict.faults[:20]),
             "VERDICT: " + (f"{len(verdict.faults)} fault(s)" if verdict.faults else "whole, once, and equal"),
         ]
@@ -77,28 +102,36 @@ def run(params: StageParams, schedule: list[Fault], tell: Callable[[str], None])
         schedule: what goes wrong.
         tell: is given a line of progress.
     """
-    report = Report(feed_s=params.feed_s)
+    report = Report(params)
+    clock = SystemClock()
     with staged(params) as stage:
         with PauseWatch(stage.broker, topics.TRADES) as watch:
+            breaker = Breaker(stage, schedule, tell, watch)
             try:
-                _Breaker(stage, schedule, report, tell, watch).work()
+                breaker.work()
                 tell("the feed has ended; draining")
+                ended_s = clock.monotonic_s()
                 _drain(stage)
+                report.drain_s = clock.monotonic_s() - ended_s
             except (PrerequisiteError, AssertionError) as error:
                 report.verdict.faults.append(str(error))
+        report.done = breaker.done
         report.longest_pause_s = watch.longest_s
         report.restarts = stage.workers.restarts
-        _judge(stage, report, tell)
+        _judge(stage, report, breaker.published_invalid, tell)
     return report
 
 
-def _judge(stage: Stage, report: Report, tell: Callable[[str], None]) -> None:
+def _judge(stage: Stage, report: Report, invalid: Counter[bytes], tell: Callable[[str], None]) -> None:
     tell("judging: an undisturbed engine over the same tape")
+    is_exactly_once = report.params.guarantee == "exactly_once"
     # What kept it from draining comes first.
     faults = report.verdict.faults
-    verdict = judge_topics(stage.broker, ENGINE)
+    verdict = judge_topics(stage.broker, ENGINE, may_repeat=not is_exactly_once)
     verdict.faults[:0] = faults
     report.verdict = verdict
+    judge_letters(verdict, stage.broker, published=invalid, may_repeat=not is_exactly_once)
+    judge_alerts(verdict, stage.broker)
     judge_venue(verdict, _venue_ends(stage))
     database = Database(stage.params.database_url)
     try:
@@ -107,75 +140,6 @@ def _judge(stage: Stage, report: Report, tell: Callable[[str], None]) -> None:
     finally:
         database.close()
     report.words = stage.count_in_logs(_WORDS)
-
-
-class _Breaker:
-    """Carries out the schedule while the market trades."""
-
-    def __init__(
-        self,
-        stage: Stage,
-        schedule: list[Fault],
-        report: Report,
-        tell: Callable[[str], None],
-        watch: PauseWatch,
-    ) -> None:
-        self._stage = stage
-        self._waiting = list(schedule)
-        self._report = report
-        self._tell = tell
-        self._watch = watch
-        self._clock = SystemClock()
-        self._thaw_at_s: dict[str, float] = {}
-        self._broker_up_at_s: float | None = None
-
-    def work(self) -> None:
-        """Return when the market has ended and everything is up again."""
-        started_s = self._clock.monotonic_s()
-        told_s = 0.0
-        turn = threading.Event()
-        while True:
-            now_s = self._clock.monotonic_s() - started_s
-            self._mend(now_s)
-            while self._waiting and self._waiting[0].at_s <= now_s:
-                self._break(self._waiting.pop(0), now_s)
-            self._stage.workers.watch()
-            if now_s - told_s >= _PROGRESS_S:
-                told_s = now_s
-                self._tell(
-                    f"{now_s:7.1f} s  {self._watch.trades} trades, pause {self._watch.longest_s:.1f} s"
-                )
-            is_mended = not self._thaw_at_s and self._broker_up_at_s is None
-            if now_s >= self._stage.params.feed_s and not self._waiting and is_mended:
-                return
-            turn.wait(0.1)
-
-    def _mend(self, now_s: float) -> None:
-        for worker, at_s in list(self._thaw_at_s.items()):
-            if now_s >= at_s:
-                self._stage.send(worker, signal.SIGCONT)
-                del self._thaw_at_s[worker]
-        if self._broker_up_at_s is not None and now_s >= self._broker_up_at_s:
-            self._stage.server.start()
-            self._broker_up_at_s = None
-
-    def _break(self, fault: Fault, now_s: float) -> None:
-        done = True
-        if fault.target == BROKER:
-            self._stage.server.kill()
-            self._broker_up_at_s = now_s + fault.lasts_s
-        elif fault.action is Action.KILL:
-            done = self._stage.send(fault.target, signal.SIGKILL)
-        elif fault.action is Action.RESTART:
-            done = self._stage.send(fault.target, signal.SIGTERM)
-        else:
-            done = self._stage.send(fault.target, signal.SIGSTOP)
-            if done:
-                self._thaw_at_s[fault.target] = now_s + fault.lasts_s
-        self._tell(f"{fault}" + ("" if done else " (was down already)"))
-        if done:
-            kind = BROKER if fault.target == BROKER else "worker"
-            self._report.done[f"{fault.action} {kind}"] += 1
 
 
 def _venue_ends(stage: Stage) -> dict[str, int]:
@@ -199,36 +163,80 @@ def _drain(stage: Stage) -> None:
     """Wait until the tape ends where the venue does, and everybody has read all of it.
 
     Raises:
-        AssertionError: it takes too long.
+        AssertionError: nothing moves any more.
     """
     clock = SystemClock()
 
     def tape_is_complete() -> bool:
         stage.workers.watch()
+        if not _market_has_ended(stage):
+            return False
         try:
             found = last_positions(stage.broker, exchange="binance", symbols=MARKETS, clock=clock)
         except BrokerError:
             return False
-        ends = {symbol: position.trade_id for symbol, position in found.items()}
-        return _market_has_ended(stage) and ends == _venue_ends(stage)
+        return {symbol: position.trade_id for symbol, position in found.items()} == _venue_ends(stage)
+
+    def tape_ends() -> Hashable:
+        try:
+            return tuple(_ends(stage, topics.TRADES))
+        except BrokerError:
+            return None
+
+    waiting: dict[tuple[str, str], int] = {}
 
     def all_is_read() -> bool:
         stage.workers.watch()
         try:
-            return not any(_lag(stage, group, topic) for group, topic in _READERS)
-        except (BrokerError, StoreError):
+            waiting.update({reader: _lag(stage, *reader) for reader in _READERS})
+        except BrokerError:
             return False
+        return not any(waiting.values())
 
-    eventually(tape_is_complete, seconds=_DRAINED_WITHIN_S, about="the tape to end as the venue's", every_s=1)
-    eventually(all_is_read, seconds=_DRAINED_WITHIN_S, about="detectors, recorder and alerter", every_s=1)
+    _while_it_moves(tape_is_complete, tape_ends, about="the tape to end as the venue's")
+    _while_it_moves(all_is_read, lambda: tuple(waiting.values()), about="detectors, recorder and alerter")
+    outbox = Database(stage.params.database_url)
+    try:
+        eventually(lambda: not pending(outbox), seconds=_STANDS_STILL_S, about="the outbox", every_s=1)
+    finally:
+        outbox.close()
+    # What was delivered last has been told on `alerts` since.
+    _while_it_moves(all_is_read, lambda: tuple(waiting.values()), about="the recorder")
 
 
+def _while_it_moves(is_done: Callable[[], bool], progress: Callable[[], Hashable], *, about: str) -> None:
+    """Wait until it is done; the patience begins anew whenever the progress is another than before.
+
+    Raises:
+        AssertionError: it was the same for too long.
+    """
+    while not is_done():
+        before = progress()
+        eventually(
+            lambda before=before: is_done() or progress() != before,  # type: ignore[misc]  # mypy knows no defaults here
+            seconds=_STANDS_STILL_S,
+            about=f"{about}; it stands at {before}",
+            every_s=_LOOKS_EVERY_S,
+        )
+
+
+# Each reader of a topic, as group and topic.
 _READERS: Final = (
     ("detector", topics.TRADES),
     ("recorder", topics.TRADES),
     ("recorder", topics.ANOMALIES),
+    ("recorder", topics.DEAD_LETTERS),
     ("alerter", topics.ANOMALIES),
+    ("recorder", topics.ALERTS),
 )
+
+
+def _ends(stage: Stage, topic: str) -> list[int]:
+    consumer = stage.broker.consumer(group=None)
+    try:
+        return [consumer.bounds(partition)[1] for partition in partitions_of(stage.broker, topic)]
+    finally:
+        consumer.close()
 
 
 def _lag(stage: Stage, group: str, topic: str) -> int:
@@ -236,13 +244,9 @@ def _lag(stage: Stage, group: str, topic: str) -> int:
     try:
         partitions = partitions_of(stage.broker, topic)
         committed = consumer.committed(partitions)
-        waiting = 0
-        for partition in partitions:
-            end = consumer.bounds(partition)[1]
-            if topic == topics.ANOMALIES:
-                # The end is a transaction's marker, which is nobody's to read; so count what can be read.
-                end = 1 + max((m.offset() for m in stage.broker.read_all([partition])), default=-1)
-            waiting += max(0, end - committed.get(partition, 0))
-        return waiting
+        if topic == topics.TRADES:
+            return sum(consumer.bounds(p)[1] - committed.get(p, 0) for p in partitions)
+        # The end may be a transaction's marker, which is nobody's to read; so count what can be read.
+        return sum(1 for _ in stage.broker.read_all(partitions, starts=committed))
     finally:
         consumer.close()

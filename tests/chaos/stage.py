@@ -1,4 +1,4 @@
-"""Everything that runs during chaos: a broker of its own, the market, six workers, a Telegram."""
+"""All that runs during chaos: a broker on a disk of its own behind a proxy, market, workers, Telegram."""
 
 import json
 import os
@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from deploy.kafka.apache import ApacheKafka, ApacheKafkaParams
+from deploy.kafka.ports import free_ports
 from deploy.local.supervisor import Supervisor, Worker
 from detector.params import EngineParams
 from shared.clock import SystemClock
@@ -19,6 +20,8 @@ from shared.errors import BrokerError
 from shared.stream.kafka import KafkaBroker, KafkaParams
 from tests.chaos.schedule import WORKERS
 from tests.deadlines import eventually
+from tests.servers.disk import Disk, small_disk
+from tests.servers.proxy import SlowProxy
 from tests.servers.telegram import TelegramLimits, TelegramServer
 
 # Sensitive settings, so that there is much to agree on.
@@ -39,6 +42,7 @@ MARKETS: Final = (
     "DOT-USDT",
     "LTC-USDT",
 )
+Guarantee = Literal["exactly_once", "at_least_once"]
 _CHAT: Final = "1001"
 _CRASHES_ALLOWED: Final = 20
 
@@ -54,6 +58,7 @@ class StageParams:
         trades_per_s: of all markets together.
         partitions: of the topics.
         session_timeout_s: of the workers.
+        guarantee: of the detectors.
     """
 
     folder: Path
@@ -62,11 +67,17 @@ class StageParams:
     trades_per_s: float = 1_600.0
     partitions: int = 6
     session_timeout_s: float = 6.0
+    guarantee: Guarantee = "exactly_once"
+
+    @property
+    def store(self) -> Path:
+        """The file of the store."""
+        return self.folder / "store.db"
 
     @property
     def database_url(self) -> str:
         """Where the store is."""
-        return f"sqlite:///{self.folder / 'store.db'}"
+        return f"sqlite:///{self.store}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +87,8 @@ class Stage:
     Attributes:
         params: what it was made from.
         server: the broker's process.
+        disk: what its topics lie on.
+        proxy: the way to it.
         broker: the same, for clients.
         workers: by the names of the schedule.
         telegram: the stand-in.
@@ -84,6 +97,8 @@ class Stage:
 
     params: StageParams
     server: ApacheKafka
+    disk: Disk
+    proxy: SlowProxy
     broker: KafkaBroker
     workers: Supervisor
     telegram: TelegramServer
@@ -107,15 +122,16 @@ class Stage:
 def staged(params: StageParams) -> Iterator[Stage]:
     """Start everything, and stop it at the end whatever happens."""
     clock = SystemClock()
+    [port] = free_ports(1)
     with (
-        ApacheKafka(ApacheKafkaParams(data_dir=params.folder / "kafka")) as server,
+        small_disk(params.folder / "disk") as disk,
+        SlowProxy(server_port=port) as proxy,
+        ApacheKafka(_broker_params(params, port, disk, proxy)) as server,
         TelegramServer(chats=[_CHAT], limits=TelegramLimits(per_chat=0, overall=0)) as telegram,
     ):
-        broker = KafkaBroker(
-            KafkaParams(bootstrap_servers=server.bootstrap_servers, partitions=params.partitions)
-        )
+        broker = KafkaBroker(KafkaParams(bootstrap_servers=proxy.address, partitions=params.partitions))
         broker.ensure_topics()
-        environ = _environ(params, server, telegram)
+        environ = _environ(params, proxy, telegram)
         market = Supervisor(log_dir=params.folder, environ=environ, clock=clock)
         try:
             urls = _start_market(market, params)
@@ -128,6 +144,8 @@ def staged(params: StageParams) -> Iterator[Stage]:
             stage = Stage(
                 params=params,
                 server=server,
+                disk=disk,
+                proxy=proxy,
                 broker=broker,
                 workers=workers,
                 telegram=telegram,
@@ -144,10 +162,20 @@ def staged(params: StageParams) -> Iterator[Stage]:
             market.stop()
 
 
-def _environ(params: StageParams, server: ApacheKafka, telegram: TelegramServer) -> dict[str, str]:
+def _broker_params(params: StageParams, port: int, disk: Disk, proxy: SlowProxy) -> ApacheKafkaParams:
+    return ApacheKafkaParams(
+        data_dir=params.folder / "kafka",
+        port=port,
+        log_dir=disk.folder,
+        properties={"advertised.listeners": f"PLAINTEXT://{proxy.address}"},
+    )
+
+
+def _environ(params: StageParams, proxy: SlowProxy, telegram: TelegramServer) -> dict[str, str]:
     return {
         **os.environ,
-        "KAFKA_BOOTSTRAP_SERVERS": server.bootstrap_servers,
+        "KAFKA_BOOTSTRAP_SERVERS": proxy.address,
+        "PROCESSING_GUARANTEE": params.guarantee,
         "KAFKA_PARTITIONS": str(params.partitions),
         "KAFKA_SESSION_TIMEOUT_S": str(params.session_timeout_s),
         "DATABASE_URL": params.database_url,

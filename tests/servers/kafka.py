@@ -2,6 +2,7 @@
 
 - `kafka`: one broker for the whole session, shared. Give every test its own `kafka_topic_prefix`.
 - `own_kafka`: a local broker of the test's own, to be stopped, killed and started again.
+- `kafka_cluster`: three local nodes of the test's own, each a broker and a controller, any of which may die.
 
 `KAFKA_TEST_BOOTSTRAP_SERVERS` names an external broker. Without it, a container is used where a Docker engine
 answers and the image can be had, and otherwise a local process, for which Java and Maven are needed.
@@ -11,13 +12,14 @@ import os
 import secrets
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from deploy.kafka import java
-from deploy.kafka.apache import ApacheKafka, ApacheKafkaParams
+from deploy.kafka.apache import ApacheKafka, ApacheKafkaParams, new_cluster_id
 from deploy.kafka.broker import BrokerParams, ExternalBroker, RunningBroker, start_broker
 from deploy.kafka.ports import LOOPBACK, free_ports, speaks_kafka
 from shared.errors import PrerequisiteError
@@ -64,6 +66,81 @@ def own_kafka(tmp_path: Path, local_kafka_prerequisites: None) -> Iterator[Apach
     """A running local broker for one test, to be killed and started again on the same port and data."""
     with ApacheKafka(ApacheKafkaParams(data_dir=tmp_path / "kafka")) as broker:
         yield broker
+
+
+class KafkaCluster:
+    """Local nodes that hold a copy of everything each, and go on while a majority lives.
+
+    Args:
+        folder: for their data.
+        size: how many.
+
+    Attributes:
+        nodes: by node id.
+    """
+
+    def __init__(self, folder: Path, *, size: int = 3) -> None:
+        ports = free_ports(2 * size)
+        meeting = ports[size:]
+        voters = ",".join(f"{number + 1}@{LOOPBACK}:{port}" for number, port in enumerate(meeting))
+        cluster_id = new_cluster_id()
+        self.nodes = {
+            number + 1: ApacheKafka(
+                ApacheKafkaParams(
+                    data_dir=folder / f"node-{number + 1}",
+                    port=ports[number],
+                    controller_port=meeting[number],
+                    cluster_id=cluster_id,
+                    properties={
+                        "node.id": f"{number + 1}",
+                        "controller.quorum.voters": voters,
+                        **_cluster_properties(size),
+                    },
+                    heap_mb=256,
+                )
+            )
+            for number in range(size)
+        }
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where clients connect."""
+        return ",".join(node.bootstrap_servers for node in self.nodes.values())
+
+    def start(self) -> None:
+        """Start all nodes, which is one after the other no use: each waits for a majority."""
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            for started in [pool.submit(node.start) for node in self.nodes.values()]:
+                started.result()
+
+    def stop(self) -> None:
+        """Stop all nodes without ceremony; an orderly stop of the last ones would wait for a majority."""
+        for node in self.nodes.values():
+            node.kill()
+
+
+def _cluster_properties(size: int) -> dict[str, str]:
+    copies, majority = f"{size}", f"{size // 2 + 1}"
+    return {
+        "default.replication.factor": copies,
+        "min.insync.replicas": majority,
+        "offsets.topic.replication.factor": copies,
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": majority,
+        # A dead node is noticed in seconds, as in the one-node template, also by the nodes that copy from it.
+        "replica.lag.time.max.ms": "5000",
+    }
+
+
+@pytest.fixture
+def kafka_cluster(tmp_path: Path, local_kafka_prerequisites: None) -> Iterator[KafkaCluster]:  # noqa: ARG001 - skips
+    """Three running local nodes for one test."""
+    cluster = KafkaCluster(tmp_path)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 @contextmanager

@@ -96,3 +96,10 @@ def test_ids_depend_on_every_part_and_on_where_parts_end() -> None:
     }
     assert len(ids) == 6
     assert all(len(identity) == 20 for identity in ids)
+
+
+@pytest.mark.parametrize("payload", [None, b"", b'{"a":' * 100_000, b"[" * 100_000, b"\xff"])
+def test_whatever_a_foreign_writer_puts_there_is_invalid_and_no_crash(payload: bytes | None) -> None:
+    with pytest.raises(InvalidRecordError) as raised:
+        decode(payload, Trade)
+    assert raised.value.payload == (payload or b"")

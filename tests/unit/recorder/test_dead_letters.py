@@ -194,10 +194,29 @@ class TestReplay:
         assert [record.value() for record in on_topic(broker, topics.ANOMALIES)] == [payload]
 
     def test_all_of_a_source(self) -> None:
-        broker = broker_with(letter(VALID), letter(VALID, source="binance:rest"), letter(VALID))
+        other = encode(samples.trade(8))
+        broker = broker_with(letter(VALID), letter(VALID, source="binance:rest"), letter(other))
         outcomes = dead_letters.replay(broker, dead_letters.of_source(broker, "trades"), force=False)
         assert [outcome.offset for outcome in outcomes] == [0, 2]
         assert len(on_topic(broker)) == 2
+
+    def test_a_record_that_several_readers_set_aside_is_published_once(self) -> None:
+        by_detector, by_recorder = (
+            msgspec.structs.replace(letter(), reader=reader) for reader in ("detector", "recorder")
+        )
+        broker = broker_with(by_detector, by_recorder)
+        first, second = replayed(broker, 0, 1)
+        assert (first.refusal, second.refusal) == ("", "it is the same record as dead letter 0")
+        assert len(on_topic(broker)) == 1
+
+    def test_one_that_was_cut_is_refused(self) -> None:
+        cut = msgspec.structs.replace(letter(), reader="detector", cut_bytes=9)
+        broker = broker_with(cut)
+        [outcome] = replayed(broker, 0)
+        assert "its last 9 bytes are missing here" in outcome.refusal
+        assert not on_topic(broker)
+        assert "9 more are missing here" in shown(cut)
+        assert "set aside by  detector" in shown(cut)
 
     def test_what_is_not_acknowledged_is_an_error(self) -> None:
         class DeafBroker(MemoryBroker):

@@ -9,7 +9,7 @@ import pytest
 from shared.events import WorkerStatus
 from shared.store import queries
 from shared.store.database import Database
-from shared.store.tables import AlertRow, DeadLetterRow, QuarantineRow
+from shared.store.tables import AlertRow, DeadLetterRow, QuarantineRow, TradeRow
 from shared.store.writes import store
 from tests import samples
 
@@ -88,6 +88,9 @@ def test_words_lose_the_character_that_postgresql_cannot_hold(database: Database
     with database.session() as session:
         store(session, [samples.quarantine(error="bad\x00frame")])
         assert session.query(QuarantineRow).one().error == "bad\ufffdframe"
+        # A trade of a foreign writer is sound with any name.
+        store(session, [samples.trade(1, symbol="BAD\x00-USDT")])
+        assert session.query(TradeRow).one().symbol == "BAD\ufffd-USDT"
 
 
 def test_an_event_without_a_table_is_an_error(database: Database) -> None:
