@@ -1,11 +1,9 @@
-"""Features of one market's tape: what has been traded within the last seconds, in the state after each trade.
+"""Features of a market's tape: what has been traded within the last seconds, in the state after each trade.
 
 Windows are spans of event time that end with the trade itself: a window of w seconds holds the trades that
-are younger than w. Sums, extremes and volatility are kept in a queue of two stacks: the older trades of a
-window carry the aggregate from themselves to the border between old and new, the newer ones are summed as
-they come, and when the old part is used up the new part becomes old in one pass. So nothing is ever
-subtracted, every trade is touched a constant number of times, and one trade of 10^12 leaves no trace after it
-has left the window.
+are younger than w. Nothing is ever subtracted from a sum (`detector/kernels/windows.py`), so one trade of
+10^12 leaves no trace after it has left the window, and every trade costs the same, amortised, however many a
+window holds.
 
 Two rules bound the damage of odd input:
 
@@ -18,61 +16,30 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from detector.arrays import (
-    FloatCube,
-    FloatMatrix,
-    FloatVector,
-    IntCube,
-    IntMatrix,
-    IntVector,
-    loaded,
-    loaded_int,
-)
+from detector.arrays import FloatMatrix, FloatVector, IntVector, loaded, loaded_int, resized
+from detector.kernels import windows
+from detector.kernels.windows import CLOCK_RESTART_US, Markets, Pool
+from detector.runs import Runs
 from shared.clock import MICROSECONDS_PER_SECOND
 from shared.stream.step import State
 
+__all__ = [
+    "CLOCK_RESTART_US",
+    "DEFAULT_WINDOWS_S",
+    "FEATURES",
+    "FeatureParams",
+    "Features",
+    "Tape",
+    "all_feature_names",
+    "feature_names",
+    "window_label",
+]
+
 DEFAULT_WINDOWS_S: Final = (1.0, 10.0, 60.0, 300.0)
-CLOCK_RESTART_US: Final = 3_600 * MICROSECONDS_PER_SECOND
-
-_TRADE_FEATURES: Final = (
-    "log_return",
-    "notional",
-    "log_notional",
-    "signed_flow",
-    "inter_arrival_s",
-    "rush_orders",
-)
-_WINDOW_FEATURES: Final = (
-    "count",
-    "notional",
-    "imbalance",
-    "return",
-    "drawdown",
-    "drawdown_age",
-    "run_up",
-    "run_up_age",
-    "volatility",
-)
-
-_FIRST_WINDOW: Final = len(_TRADE_FEATURES)
-_PER_WINDOW: Final = len(_WINDOW_FEATURES)
-
-# Columns of the ring of trades.
-_PRICE, _NOTIONAL, _SIGNED, _SQUARED = range(4)
-# Aggregates over a part of a window; the extremes are kept as the sequence numbers of their trades.
-_SUMS: Final = 3
-_EXTREMES: Final = 2
-# The cursor: next sequence number, latest time, side and length of the run of rush orders, then per window,
-# the sequence numbers of its oldest trade and of the border between its two stacks.
-_NEXT, _TIME, _RUN_SIDE, _RUN_LENGTH, _WINDOWS = range(5)
-_FIRST_CAPACITY: Final = 128
-
-# Beyond any market, and small enough that no sum or quotient of sound trades becomes infinite.
-_LARGEST_NOTIONAL: Final = 1e200
-_LARGEST_RATIO: Final = 1e200
-_LARGEST_RETURN: Final = 1e12
+# Of the window features, so many are computed when nothing else is asked for.
+_USUAL: Final = windows.WINDOW_FEATURES.index("volatility") + 1
+_FIRST_SIZE: Final = 128
 
 
 def window_label(window_s: float) -> str:
@@ -81,7 +48,7 @@ def window_label(window_s: float) -> str:
 
 
 def feature_names(windows_s: tuple[float, ...]) -> tuple[str, ...]:
-    """Return the names of the feature columns, in their order.
+    """Return the names of the feature columns that detectors look at, in their order.
 
     Per trade: `log_return` against the previous trade (0 for the first), `notional` in quote units,
     `log_notional`, `signed_flow` (notional, negative when the taker sold), `inter_arrival_s`, `rush_orders`
@@ -89,10 +56,22 @@ def feature_names(windows_s: tuple[float, ...]) -> tuple[str, ...]:
     `imbalance` (signed flow per notional, -1 to 1), `return` (price against the window's first trade),
     `drawdown` (price against the window's highest, 0 or below), `drawdown_age` (seconds since that high),
     `run_up` and `run_up_age` (the same against the lowest, 0 or above), `volatility` (root of the summed
-    squared log returns).
+    squared log returns: realised).
     """
-    per_window = (f"{name}_{window_label(w)}" for w in windows_s for name in _WINDOW_FEATURES)
-    return (*_TRADE_FEATURES, *per_window)
+    per_window = (f"{name}_{window_label(w)}" for w in windows_s for name in windows.WINDOW_FEATURES[:_USUAL])
+    return (*windows.TRADE_FEATURES, *per_window)
+
+
+def all_feature_names(windows_s: tuple[float, ...]) -> tuple[str, ...]:
+    """Return the names of all feature columns that can be asked for.
+
+    Per window, beside those of `feature_names`: `rate` (trades per second), `quantity` in base units,
+    `signed_flow`, `vwap` (notional per quantity), `vwap_deviation` (price against it), `high`, `low`,
+    `rush_orders` (trades that followed another of their side at the same instant), `mean` and `std` of the
+    price over trades, `return_std` of the log returns (sample deviations; 0 for a single trade).
+    """
+    per_window = (f"{name}_{window_label(w)}" for w in windows_s for name in windows.WINDOW_FEATURES)
+    return (*windows.TRADE_FEATURES, *per_window)
 
 
 FEATURES: Final = feature_names(DEFAULT_WINDOWS_S)
@@ -105,25 +84,30 @@ class FeatureParams:
     Attributes:
         windows_s: spans of event time.
         max_trades: per market, at most so many of the latest trades are in any window.
+        columns: names of the features, of those of `all_feature_names`; None: those of `feature_names`.
     """
 
     windows_s: tuple[float, ...] = DEFAULT_WINDOWS_S
     max_trades: int = 65_536
+    columns: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.windows_s or min(self.windows_s) <= 0 or len(set(self.windows_s)) < len(self.windows_s):
             raise ValueError(f"windows must be positive and differ: {self.windows_s}")
         if self.max_trades < 2:
             raise ValueError(f"max_trades must be at least 2, not {self.max_trades}")
+        unknown = set(self.columns or ()) - set(all_feature_names(self.windows_s))
+        if unknown:
+            raise ValueError(f"no such columns with these windows: {', '.join(sorted(unknown))}")
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the feature columns."""
-        return feature_names(self.windows_s)
+        return feature_names(self.windows_s) if self.columns is None else self.columns
 
 
 class Tape(NamedTuple):
-    """Trades of one market in columns, all of the same length.
+    """Trades in columns, all of the same length.
 
     Attributes:
         prices: quote units per base unit.
@@ -147,339 +131,171 @@ class Tape(NamedTuple):
         )
 
 
-@njit(cache=True)
-def _age_out(  # noqa: PLR0917 - compiled; buffers come by position
-    w: int,
-    newest: int,
-    oldest_kept: int,
-    expired_us: int,
-    ring_times: IntVector,
-    ring: FloatMatrix,
-    front: FloatCube,
-    front_at: IntCube,
-    back: FloatMatrix,
-    back_at: IntMatrix,
-    cursor: IntVector,
-) -> None:
-    """Let go of the trades of window `w` that are too old (at or before `expired_us`) or too many."""
-    mask = ring_times.shape[0] - 1
-    tail = max(cursor[_WINDOWS + 2 * w], oldest_kept)
-    while tail < newest and ring_times[tail & mask] <= expired_us:
-        tail += 1
-    if tail > cursor[_WINDOWS + 2 * w + 1]:
-        _rebuild_front(w, tail, newest, ring, front, front_at)
-        cursor[_WINDOWS + 2 * w + 1] = newest
-        back[w, :] = 0.0
-        back_at[w, :] = -1
-    cursor[_WINDOWS + 2 * w] = tail
-
-
-@njit(cache=True)
-def _rebuild_front(
-    w: int, tail: int, border: int, ring: FloatMatrix, front: FloatCube, front_at: IntCube
-) -> None:
-    """Give each of the trades from `tail` to before `border` the aggregates from itself to the border."""
-    mask = ring.shape[0] - 1
-    notional = signed = squared = 0.0
-    highest = lowest = border - 1
-    for seq in range(border - 1, tail - 1, -1):
-        at = seq & mask
-        notional += ring[at, _NOTIONAL]
-        signed += ring[at, _SIGNED]
-        squared += ring[at, _SQUARED]
-        # A later trade wins among equals, so going back only a better one replaces it.
-        if ring[at, _PRICE] > ring[highest & mask, _PRICE]:
-            highest = seq
-        if ring[at, _PRICE] < ring[lowest & mask, _PRICE]:
-            lowest = seq
-        front[at, w, 0] = notional
-        front[at, w, 1] = signed
-        front[at, w, 2] = squared
-        front_at[at, w, 0] = highest
-        front_at[at, w, 1] = lowest
-
-
-@njit(cache=True)
-def _add_to_back(w: int, seq: int, ring: FloatMatrix, back: FloatMatrix, back_at: IntMatrix) -> None:
-    mask = ring.shape[0] - 1
-    at = seq & mask
-    back[w, 0] += ring[at, _NOTIONAL]
-    back[w, 1] += ring[at, _SIGNED]
-    back[w, 2] += ring[at, _SQUARED]
-    if back_at[w, 0] < 0 or ring[at, _PRICE] >= ring[back_at[w, 0] & mask, _PRICE]:
-        back_at[w, 0] = seq
-    if back_at[w, 1] < 0 or ring[at, _PRICE] <= ring[back_at[w, 1] & mask, _PRICE]:
-        back_at[w, 1] = seq
-
-
-@njit(cache=True)
-def _write_window(  # noqa: PLR0917 - compiled; buffers come by position, and whole: slices cost time here
-    w: int,
-    seq: int,
-    ring_times: IntVector,
-    ring: FloatMatrix,
-    front: FloatCube,
-    front_at: IntCube,
-    back: FloatMatrix,
-    back_at: IntMatrix,
-    cursor: IntVector,
-    rows: FloatMatrix,
-    i: int,
-) -> None:
-    """Write the features of window `w` in the state after trade `seq` into row `i`."""
-    first = _FIRST_WINDOW + w * _PER_WINDOW
-    mask = ring_times.shape[0] - 1
-    tail = cursor[_WINDOWS + 2 * w]
-    notional, signed, squared = back[w, 0], back[w, 1], back[w, 2]
-    highest, lowest = back_at[w, 0], back_at[w, 1]
-    if tail < cursor[_WINDOWS + 2 * w + 1]:
-        old = tail & mask
-        notional += front[old, w, 0]
-        signed += front[old, w, 1]
-        squared += front[old, w, 2]
-        if ring[front_at[old, w, 0] & mask, _PRICE] > ring[highest & mask, _PRICE]:
-            highest = front_at[old, w, 0]
-        if ring[front_at[old, w, 1] & mask, _PRICE] < ring[lowest & mask, _PRICE]:
-            lowest = front_at[old, w, 1]
-    price = ring[seq & mask, _PRICE]
-    now = ring_times[seq & mask]
-    rows[i, first] = seq - tail + 1
-    rows[i, first + 1] = notional
-    rows[i, first + 2] = min(1.0, max(-1.0, signed / notional)) if notional > 0.0 else 0.0
-    rows[i, first + 3] = min(price / ring[tail & mask, _PRICE] - 1.0, _LARGEST_RETURN)
-    rows[i, first + 4] = price / ring[highest & mask, _PRICE] - 1.0
-    rows[i, first + 5] = (now - ring_times[highest & mask]) * 1e-6
-    rows[i, first + 6] = min(price / ring[lowest & mask, _PRICE] - 1.0, _LARGEST_RETURN)
-    rows[i, first + 7] = (now - ring_times[lowest & mask]) * 1e-6
-    rows[i, first + 8] = np.sqrt(squared)
-
-
-@njit(cache=True)
-def _update(  # noqa: PLR0917 - compiled; buffers come by position
-    prices: FloatVector,
-    quantities: FloatVector,
-    sells: IntVector,
-    times_us: IntVector,
-    windows_us: IntVector,
-    max_trades: int,
-    ring_times: IntVector,
-    ring: FloatMatrix,
-    front: FloatCube,
-    front_at: IntCube,
-    back: FloatMatrix,
-    back_at: IntMatrix,
-    cursor: IntVector,
-    rows: FloatMatrix,
-    clock_us: IntVector,
-) -> None:
-    """Learn the trades one by one and write one row of features for each."""
-    mask = ring_times.shape[0] - 1
-    for i in range(prices.shape[0]):
-        seq = cursor[_NEXT]
-        latest = cursor[_TIME]
-        is_first = seq == 0
-        now = times_us[i]
-        if not is_first and now < latest:
-            if latest - now > CLOCK_RESTART_US:
-                is_first = True
-                for w in range(windows_us.shape[0]):
-                    cursor[_WINDOWS + 2 * w] = seq
-                    cursor[_WINDOWS + 2 * w + 1] = seq
-                    back[w, :] = 0.0
-                    back_at[w, :] = -1
-            else:
-                now = latest
-        price = prices[i]
-        notional = min(price * quantities[i], _LARGEST_NOTIONAL)
-        side = sells[i]
-        log_return = 0.0
-        if not is_first:
-            ratio = price / ring[(seq - 1) & mask, _PRICE]
-            log_return = np.log(min(max(ratio, 1.0 / _LARGEST_RATIO), _LARGEST_RATIO))
-        gap_s = 0.0 if is_first else (now - latest) * 1e-6
-        if is_first or now != latest or side != cursor[_RUN_SIDE]:
-            cursor[_RUN_LENGTH] = 0
-        cursor[_RUN_SIDE] = side
-        cursor[_RUN_LENGTH] += 1
-        cursor[_TIME] = now
-        cursor[_NEXT] = seq + 1
-        for w in range(windows_us.shape[0]):
-            _age_out(
-                w,
-                seq,
-                seq - max_trades + 1,
-                now - windows_us[w],
-                ring_times,
-                ring,
-                front,
-                front_at,
-                back,
-                back_at,
-                cursor,
-            )
-        at = seq & mask
-        ring_times[at] = now
-        ring[at, _PRICE] = price
-        ring[at, _NOTIONAL] = notional
-        ring[at, _SIGNED] = -notional if side else notional
-        ring[at, _SQUARED] = log_return * log_return
-        rows[i, 0] = log_return
-        rows[i, 1] = notional
-        rows[i, 2] = np.log(max(notional, 1e-300))
-        rows[i, 3] = ring[at, _SIGNED]
-        rows[i, 4] = gap_s
-        rows[i, 5] = cursor[_RUN_LENGTH]
-        for w in range(windows_us.shape[0]):
-            _add_to_back(w, seq, ring, back, back_at)
-            _write_window(
-                w,
-                seq,
-                ring_times,
-                ring,
-                front,
-                front_at,
-                back,
-                back_at,
-                cursor,
-                rows,
-                i,
-            )
-        clock_us[i] = now
-
-
-@njit(cache=True)
-def _move(
-    first: int, end: int, old_times: IntVector, old: FloatMatrix, times: IntVector, new: FloatMatrix
-) -> None:
-    """Copy the trades of a range of sequence numbers into a ring of another size."""
-    old_mask = old_times.shape[0] - 1
-    mask = times.shape[0] - 1
-    for seq in range(first, end):
-        times[seq & mask] = old_times[seq & old_mask]
-        new[seq & mask] = old[seq & old_mask]
-
-
 class Features:
-    """Computes the features of one market.
+    """Computes the features of all markets.
 
-    Memory: 32 bytes per trade in the longest window, and 40 more per window.
+    Memory per market: 72 bytes per trade in the longest window, and 40 more per window (72 with `mean`, `std`
+    or `return_std`), rounded up to a power of two of trades; 128 trades at least and `max_trades` at most,
+    which is 30 KB and 15 MB with four windows.
     """
 
     def __init__(self, params: FeatureParams) -> None:
         self.names = params.names
         self._params = params
         self._windows_us = np.array([round(w * MICROSECONDS_PER_SECOND) for w in params.windows_s], np.int64)
-        windows = len(params.windows_s)
-        self._back = np.zeros((windows, _SUMS), np.float64)
-        self._back_at = np.full((windows, _EXTREMES), -1, np.int64)
-        self._cursor = np.zeros(_WINDOWS + 2 * windows, np.int64)
-        self._allocate(min(_FIRST_CAPACITY, self._max_capacity))
+        every = all_feature_names(params.windows_s)
+        self._wanted = np.array([every.index(name) for name in self.names], np.int64)
+        count = len(params.windows_s)
+        moments = {f"{name}_{window_label(w)}" for name in windows.MOMENT_FEATURES for w in params.windows_s}
+        sums = windows.SUMS if moments.isdisjoint(self.names) else windows.SUMS_AND_MOMENTS
+        self._pool = Pool(
+            times=np.empty(0, np.int64),
+            trades=np.empty((0, windows.TRADE_COLUMNS), np.float64),
+            fronts=np.empty((0, count, sums), np.float64),
+            highs=np.empty(0, np.int64),
+            lows=np.empty(0, np.int64),
+        )
+        self._markets = Markets(
+            starts=np.empty(0, np.int64),
+            sizes=np.empty(0, np.int64),
+            cursors=np.empty((0, windows.CURSOR + windows.PER_WINDOW * count), np.int64),
+            backs=np.empty((0, count, sums), np.float64),
+            references=np.empty((0, count, 2), np.float64),
+        )
+        self._used = 0
+        self._free: dict[int, list[int]] = {}
 
     @property
-    def _max_capacity(self) -> int:
+    def _max_size(self) -> int:
         return _power_of_two(self._params.max_trades)
 
-    def _allocate(self, capacity: int) -> None:
-        windows = len(self._params.windows_s)
-        self._times = np.zeros(capacity, np.int64)
-        self._ring = np.zeros((capacity, 4), np.float64)
-        self._front = np.zeros((capacity, windows, _SUMS), np.float64)
-        self._front_at = np.zeros((capacity, windows, _EXTREMES), np.int64)
+    def open(self, slot: int, *, identity: str) -> None:  # noqa: ARG002 - features need no randomness
+        """Give a market empty windows."""
+        self._markets = Markets._make(resized(array, slot) for array in self._markets)
+        for array in self._markets:
+            array[slot] = 0
+        size = min(_FIRST_SIZE, self._max_size)
+        self._markets.starts[slot], self._markets.sizes[slot] = self._span(size), size
 
-    def _oldest(self) -> int:
+    def close(self, slot: int) -> None:
+        """Free a market's span."""
+        self._release(slot)
+        self._markets.sizes[slot] = 0
+
+    def _span(self, size: int) -> int:
+        """Return the first place of a span that nobody uses."""
+        if self._free.get(size):
+            return self._free[size].pop()
+        start, self._used = self._used, self._used + size
+        self._pool = Pool._make(resized(array, self._used - 1) for array in self._pool)
+        return start
+
+    def _release(self, slot: int) -> None:
+        start, size = int(self._markets.starts[slot]), int(self._markets.sizes[slot])
+        self._free.setdefault(size, []).append(start)
+
+    def _oldest(self, slot: int) -> int:
         """Return the sequence number of the oldest trade that is needed; the latest trade always is."""
-        tails = self._cursor[_WINDOWS::2]
-        return int(min(tails.min(), max(0, self._cursor[_NEXT] - 1)))
+        cursor = self._markets.cursors[slot]
+        tails = cursor[windows.CURSOR + windows.TAIL :: windows.PER_WINDOW]
+        return int(min(tails.min(), max(0, cursor[windows.NEXT] - 1)))
 
-    def update(self, tape: Tape) -> tuple[FloatMatrix, IntVector]:
+    def update(self, runs: Runs, tape: Tape) -> tuple[FloatMatrix, IntVector]:
         """Learn trades.
 
         Args:
-            tape: n sound trades in the order of the market's tape.
+            runs: whose trades these are.
+            tape: n sound trades, each market's in the order of its tape.
 
         Returns:
             The features, n rows in the columns of `names`, and the n event times after the rule for late
             trades.
         """
-        n = len(tape.prices)
-        rows = np.empty((n, len(self.names)), np.float64)
-        clock_us = np.empty(n, np.int64)
-        self._make_room(n)
-        _update(
-            *tape,
-            self._windows_us,
-            self._params.max_trades,
-            self._times,
-            self._ring,
-            self._front,
-            self._front_at,
-            self._back,
-            self._back_at,
-            self._cursor,
-            rows,
-            clock_us,
-        )
-        return rows, clock_us
+        rows = np.empty((len(tape.prices), len(self.names)), np.float64)
+        clock_us = np.empty(len(rows), np.int64)
+        done = 0
+        while True:
+            done = windows.update(
+                done,
+                *runs,
+                tape.prices,
+                tape.quantities,
+                tape.sells,
+                tape.times_us,
+                self._windows_us,
+                self._params.max_trades,
+                self._max_size,
+                self._wanted,
+                self._pool,
+                self._markets,
+                rows,
+                clock_us,
+            )
+            if done == len(runs.slots):
+                return rows, clock_us
+            slot, count = int(runs.slots[done]), int(runs.starts[done + 1] - runs.starts[done])
+            self._enlarge(slot, count)
 
-    def _make_room(self, n: int) -> None:
-        capacity = len(self._times)
-        if capacity == self._max_capacity:
-            return
-        first, end = self._oldest(), int(self._cursor[_NEXT])
-        if end - first + n <= capacity:
-            return
-        old_times, old_ring = self._times, self._ring
-        self._allocate(min(_power_of_two(end - first + n), self._max_capacity))
-        _move(first, end, old_times, old_ring, self._times, self._ring)
-        self._rebuild_fronts()
+    def _enlarge(self, slot: int, count: int) -> None:
+        """Give a market room for so many trades more."""
+        held = int(self._markets.cursors[slot, windows.NEXT]) - self._oldest(slot)
+        size = min(_power_of_two(held + count), self._max_size)
+        start = self._span(size)
+        self._release(slot)
+        windows.move(slot, start, size, self._windows_us, self._pool, self._markets)
 
-    def _rebuild_fronts(self) -> None:
-        for w in range(len(self._params.windows_s)):
-            tail, border = (int(c) for c in self._cursor[_WINDOWS + 2 * w : _WINDOWS + 2 * w + 2])
-            _rebuild_front(w, tail, border, self._ring, self._front, self._front_at)
-
-    def state(self) -> State:
+    def state(self, slot: int) -> State:
         """Return a copy of what is needed to go on; it does not depend on how the trades came in batches."""
-        first, end = self._oldest(), int(self._cursor[_NEXT])
-        at = np.arange(first, end) & (len(self._times) - 1)
+        cursor = self._markets.cursors[slot]
+        first, end = self._oldest(slot), int(cursor[windows.NEXT])
+        at = self._places(slot, first, end)
+        marks = cursor[windows.CURSOR :].reshape(-1, windows.PER_WINDOW)
         return {
             "first": first,
-            "times": self._times[at],
-            "ring": self._ring[at],
-            "back": self._back.copy(),
-            "back_at": self._back_at.copy(),
-            "cursor": self._cursor.copy(),
+            "times": self._pool.times[at],
+            "trades": self._pool.trades[at],
+            "backs": self._markets.backs[slot].copy(),
+            "references": self._markets.references[slot].copy(),
+            "cursor": cursor[: windows.RUN_LENGTH + 1].copy(),
+            "marks": marks[:, : windows.BORDER + 1].copy(),
         }
 
-    def load_state(self, state: State) -> None:
+    def _places(self, slot: int, first: int, end: int) -> IntVector:
+        start, size = int(self._markets.starts[slot]), int(self._markets.sizes[slot])
+        return start + (np.arange(first, end) & (size - 1))
+
+    def load_state(self, slot: int, state: State) -> None:
         """Go on from a state.
 
         Raises:
             ValueError: it is damaged, or of other parameters.
         """
         first = loaded_int(state, "first")
-        cursor = loaded(state, "cursor", self._cursor, shape=self._cursor.shape)
-        times = loaded(state, "times", self._times, shape=(-1,))
-        ring = loaded(state, "ring", self._ring, shape=(len(times), 4))
-        back_at = loaded(state, "back_at", self._back_at, shape=self._back_at.shape)
-        marks = cursor[_WINDOWS:]
-        extremes = back_at[back_at >= 0]
-        if (
-            first < 0
-            or first + len(times) != cursor[_NEXT]
-            or len(times) > self._max_capacity
-            or any(
-                part.size and (part.min() < first or part.max() > cursor[_NEXT]) for part in (marks, extremes)
-            )
-        ):
-            raise ValueError("the windows do not fit the trades")
-        self._back = loaded(state, "back", self._back, shape=self._back.shape)
-        self._back_at, self._cursor = back_at, cursor
-        self._allocate(min(max(_power_of_two(len(times)), _FIRST_CAPACITY), self._max_capacity))
-        at = np.arange(first, first + len(times)) & (len(self._times) - 1)
-        self._times[at] = times
-        self._ring[at] = ring
-        self._rebuild_fronts()
+        pool, markets, count = self._pool, self._markets, len(self._windows_us)
+        cursor = loaded(state, "cursor", markets.cursors, shape=(windows.RUN_LENGTH + 1,))
+        marks = loaded(state, "marks", markets.cursors, shape=(count, windows.BORDER + 1))
+        times = loaded(state, "times", pool.times, shape=(-1,))
+        trades = loaded(state, "trades", pool.trades, shape=(len(times), windows.TRADE_COLUMNS))
+        backs = loaded(state, "backs", markets.backs, shape=markets.backs.shape[1:])
+        references = loaded(state, "references", markets.references, shape=markets.references.shape[1:])
+        end = int(cursor[windows.NEXT])
+        if first < 0 or first + len(times) != end or len(times) > self._max_size or (end > 0) > len(times):
+            raise ValueError("the cursor does not fit the trades")
+        # A market that has seen nothing yet has marks at its beginning.
+        if (marks < first).any() or (marks > end).any() or (marks[:, 0] >= max(end, 1)).any():
+            raise ValueError("the marks of the windows do not fit the trades")
+        self._restart(slot, max(_power_of_two(len(times)), min(_FIRST_SIZE, self._max_size)))
+        at = self._places(slot, first, end)
+        self._pool.times[at], self._pool.trades[at] = times, trades
+        markets.cursors[slot, : len(cursor)] = cursor
+        markets.cursors[slot, windows.CURSOR :].reshape(count, -1)[:, : windows.BORDER + 1] = marks
+        markets.backs[slot], markets.references[slot] = backs, references
+        windows.rebuild(slot, first, self._pool, self._markets)
+
+    def _restart(self, slot: int, size: int) -> None:
+        """Give a market a span of a size, whatever it had."""
+        self._release(slot)
+        self._markets.starts[slot], self._markets.sizes[slot] = self._span(size), size
 
 
 def _power_of_two(least: int) -> int:

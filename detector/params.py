@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
-from detector.adapters import PerMarketCalibration, PerMarketFeatures
+from detector.adapters import PerMarketCalibration
 from detector.calibration import CalibrationParams
 from detector.catalogue import CATALOGUE
-from detector.features import DEFAULT_WINDOWS_S, FeatureParams
+from detector.features import DEFAULT_WINDOWS_S, FeatureParams, Features
 from detector.online.forest import Forest, ForestParams
 from detector.online.protocol import CalibrationStage, DetectorStage, FeatureStage, Scale
 from detector.online.zscore import ZScore, ZScoreParams
@@ -75,7 +75,7 @@ class EngineParams:
 
 def make_features(params: EngineParams) -> FeatureStage:
     """Return the features of all markets."""
-    return PerMarketFeatures(params.features)
+    return Features(params.features)
 
 
 def make_calibration(params: EngineParams, *, scale: Scale) -> CalibrationStage:
