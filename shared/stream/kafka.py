@@ -373,6 +373,7 @@ class KafkaConsumer:
 
     def __init__(self, config: dict[str, Any], names: _Names, timeouts: Timeouts) -> None:
         self._client = ck.Consumer(config)
+        self._is_subscribed = False
         self._names = names
         self._timeouts = timeouts
 
@@ -383,6 +384,7 @@ class KafkaConsumer:
 
     def subscribe(self, topics: Sequence[str], listener: RebalanceListener | None = None) -> None:
         """Join the group."""
+        self._is_subscribed = True
         names = [self._names.on_broker(topic) for topic in topics]
         if listener is None:
             self._client.subscribe(names)
@@ -428,8 +430,12 @@ class KafkaConsumer:
         return sound
 
     def is_member(self) -> bool:
-        """Return whether the group counts on us, as far as we know."""
-        return bool(self._client.memberid())
+        """Return whether the group counts on us, as far as we know.
+
+        With the protocol `consumer` an id is kept for life, so one who was dropped hears of it later. There the
+        broker itself refuses its commits: it checks id and epoch of every one.
+        """
+        return self._is_subscribed and bool(self._client.memberid())
 
     def topic_of(self, message: Message) -> str:
         """Return the topic of a record, without the prefix."""

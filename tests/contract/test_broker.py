@@ -9,14 +9,20 @@ import pytest
 from shared import topics
 from shared.errors import BrokerAbortableError, BrokerError
 from shared.stream.broker import Broker, Consumer, Message, RebalanceListener, TopicPartition
-from shared.stream.kafka import KafkaBroker, KafkaParams
+from shared.stream.kafka import KafkaBroker, KafkaConsumer, KafkaParams
 from shared.stream.memory import MemoryBroker
 from tests.deadlines import eventually
 
 MakeBroker = Callable[[], Broker]
 
 
-@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.integration)])
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("classic", marks=pytest.mark.integration, id="kafka"),
+        pytest.param("consumer", marks=pytest.mark.integration, id="kafka-kip848"),
+    ]
+)
 def broker(request: pytest.FixtureRequest) -> Broker:
     if request.param == "memory":
         made: Broker = MemoryBroker(partitions=3)
@@ -27,6 +33,7 @@ def broker(request: pytest.FixtureRequest) -> Broker:
                 bootstrap_servers=running.bootstrap_servers,
                 topic_prefix=f"contract-{uuid.uuid4().hex[:8]}-",
                 partitions=3,
+                group_protocol=request.param,
             )
         )
     made.ensure_topics()
@@ -256,6 +263,26 @@ def test_one_who_is_no_member_cannot_commit_for_the_group(broker: Broker) -> Non
     producer.produce(topics.ANOMALIES, b"stale", key=b"BTC-USDT")
     with pytest.raises(BrokerAbortableError):
         producer.commit({partition: 2}, outsider)
+    producer.abort()
+    assert member.committed([partition]) == {}
+    member.close()
+    outsider.close()
+
+
+def test_a_broker_of_the_consumer_protocol_refuses_one_who_is_no_member(broker: Broker) -> None:
+    # There a consumer cannot tell that it was dropped (`KafkaConsumer.is_member`), so the broker must.
+    publish(broker, [b"1"])
+    member, outsider = broker.consumer(group="checked"), broker.consumer(group="checked")
+    if not (isinstance(broker, KafkaBroker) and isinstance(outsider, KafkaConsumer)):
+        pytest.skip("about Kafka only")
+    member.subscribe([topics.TRADES])
+    [first] = read(member, 1)
+    partition = TopicPartition(topics.TRADES, first.partition())
+    producer = broker.producer(transactional_id="checked")
+    producer.begin()
+    outsider._is_subscribed = True
+    with pytest.raises(BrokerAbortableError):
+        producer.commit({partition: 1}, outsider)
     producer.abort()
     assert member.committed([partition]) == {}
     member.close()
