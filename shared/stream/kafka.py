@@ -432,8 +432,8 @@ class KafkaConsumer:
     def is_member(self) -> bool:
         """Return whether the group counts on us, as far as we know.
 
-        With the protocol `consumer` an id is kept for life, so one who was dropped hears of it later. There the
-        broker itself refuses its commits: it checks id and epoch of every one.
+        With the protocol `consumer` an id is kept for life, so one who was dropped hears of it later. There
+        the broker itself refuses its commits: it checks id and epoch of every one.
         """
         return self._is_subscribed and bool(self._client.memberid())
 

@@ -13,10 +13,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from shared.stream.snapshots import Mark, Restored
+from shared.stream.snapshots import Mark, Restored, SnapshotEncoder
 
 # Before the first record.
 CLOCK_START_US: Final = -1
+
+
+@dataclass
+class PendingSnapshot:
+    """A snapshot that takes more than one commit to encode.
+
+    Attributes:
+        symbol: of which market.
+        mark: where it was taken.
+        encoder: what is done of it.
+        is_outdated: the market has traded since.
+    """
+
+    symbol: str
+    mark: Mark
+    encoder: SnapshotEncoder
+    is_outdated: bool = False
 
 
 @dataclass
@@ -37,6 +54,7 @@ class PartitionState:
         dirty_since: per market that has traded since its latest snapshot, a place between that snapshot and
             the first such trade.
         snapshot_due_s: per market, when its next snapshot is due.
+        pending: the snapshot that is being encoded; its market stays dirty until it is written.
         resume_offset: the marker that was last written.
     """
 
@@ -51,6 +69,7 @@ class PartitionState:
     snapshot_chunks: dict[str, int] = field(default_factory=dict)
     dirty_since: dict[str, Mark] = field(default_factory=dict)
     snapshot_due_s: dict[str, float] = field(default_factory=dict)
+    pending: PendingSnapshot | None = None
     resume_offset: int = -1
 
     @property
@@ -64,6 +83,8 @@ class PartitionState:
         for symbol in symbols:
             self.dirty_since.setdefault(symbol, mark)
             self.traded_us[symbol] = self.clock_us
+            if self.pending is not None and self.pending.symbol == symbol:
+                self.pending.is_outdated = True
         self.position = position
         if self.contained and position >= max(self.contained.values()):
             self.contained.clear()
@@ -73,12 +94,17 @@ class PartitionState:
         self.committed = offset
         self.committed_clock_us = self.clock_us if offset == self.position else None
 
-    def snapshotted(self, symbol: str, *, chunks: int, due_s: float) -> None:
-        """Note that a market's snapshot was written at the current position."""
-        self.snapshot_offsets[symbol] = self.position
+    def snapshotted(self, pending: PendingSnapshot, *, chunks: int, due_s: float) -> None:
+        """Note that the pending snapshot was written."""
+        symbol = pending.symbol
+        self.pending = None
+        self.snapshot_offsets[symbol] = pending.mark.offset
         self.snapshot_chunks[symbol] = chunks
-        self.dirty_since.pop(symbol, None)
         self.snapshot_due_s[symbol] = due_s
+        if pending.is_outdated:
+            self.dirty_since[symbol] = pending.mark
+        else:
+            self.dirty_since.pop(symbol, None)
 
     def without(self, symbol: str) -> None:
         """Note that a market has no state any more: its snapshot was refused, or it is forgotten."""
@@ -87,6 +113,8 @@ class PartitionState:
         self.traded_us.pop(symbol, None)
         self.dirty_since.pop(symbol, None)
         self.snapshot_due_s.pop(symbol, None)
+        if self.pending is not None and self.pending.symbol == symbol:
+            self.pending = None
 
     def marker(self, *, is_atomic: bool) -> Mark | None:
         """Return the place from which reading again completes every snapshot; None when it is not known.

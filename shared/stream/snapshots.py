@@ -22,6 +22,7 @@ from shared.stream.step import Array, State
 
 FORMAT_VERSION: Final = 2
 CHUNK_BYTES: Final = 512 * 1024
+SLICE_BYTES: Final = 512 * 1024
 RESUME_KEY: Final = b"@resume"
 _COMPRESSION_LEVEL: Final = 1
 
@@ -97,10 +98,14 @@ def encode_state(state: State) -> bytes:
     Raises:
         TypeError: a value is neither an array of numbers nor a scalar.
     """
+    return zstandard.compress(_packed_state(state), _COMPRESSION_LEVEL)
+
+
+def _packed_state(state: State) -> bytes:
     packed: dict[str, _PackedArray | bool | int | float | str] = {}
     for name, value in state.items():
         packed[name] = _packed(name, value) if isinstance(value, np.ndarray) else value
-    return zstandard.compress(_pack.encode(packed), _COMPRESSION_LEVEL)
+    return _pack.encode(packed)
 
 
 def _packed(name: str, array: Array) -> _PackedArray:
@@ -128,23 +133,66 @@ def decode_state(payload: bytes) -> State:
     return state
 
 
+class SnapshotEncoder:
+    """Encodes one snapshot a slice at a time: a market of many megabytes must not stop the others.
+
+    Args:
+        snapshot: what is encoded; its arrays are copied at once.
+        fingerprint: of the step.
+        slice_bytes: compressed in one call of `advance`; a megabyte takes a few milliseconds.
+
+    Raises:
+        TypeError: a value of the state is neither an array of numbers nor a scalar.
+    """
+
+    def __init__(self, snapshot: Snapshot, *, fingerprint: str, slice_bytes: int = SLICE_BYTES) -> None:
+        self._symbol = snapshot.symbol
+        self._fingerprint = fingerprint
+        self._slice_bytes = slice_bytes
+        self._packed = memoryview(_packed_state(snapshot.state))
+        self._at = 0
+        size = len(self._packed)
+        self._compressor = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL).compressobj(size=size)
+        self._parts: list[bytes] = []
+        self.offset = snapshot.offset
+        self.traded_us = snapshot.traded_us
+
+    def advance(self) -> bool:
+        """Encode one slice more; return whether that was the last."""
+        piece = self._packed[self._at : self._at + self._slice_bytes]
+        self._at += len(piece)
+        self._parts.append(self._compressor.compress(piece))
+        if self._at < len(self._packed):
+            return False
+        self._parts.append(self._compressor.flush())
+        return True
+
+    def records(self) -> Iterator[tuple[bytes, bytes]]:
+        """Return the keys and values of the records that keep the snapshot, when all is encoded."""
+        payload = b"".join(self._parts)
+        checksum = zlib.crc32(payload)
+        count = max(1, -(-len(payload) // CHUNK_BYTES))
+        for index in range(count):
+            chunk = Chunk(
+                version=FORMAT_VERSION,
+                symbol=self._symbol,
+                fingerprint=self._fingerprint,
+                offset=self.offset,
+                checksum=checksum,
+                index=index,
+                count=count,
+                payload=payload[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES],
+                traded_us=self.traded_us,
+            )
+            yield chunk_key(self._symbol, index), _pack.encode(chunk)
+
+
 def encode_snapshot(snapshot: Snapshot, *, fingerprint: str) -> Iterator[tuple[bytes, bytes]]:
     """Return the keys and values of the records that keep a snapshot."""
-    payload = encode_state(snapshot.state)
-    count = max(1, -(-len(payload) // CHUNK_BYTES))
-    for index in range(count):
-        chunk = Chunk(
-            version=FORMAT_VERSION,
-            symbol=snapshot.symbol,
-            fingerprint=fingerprint,
-            offset=snapshot.offset,
-            checksum=zlib.crc32(payload),
-            index=index,
-            count=count,
-            payload=payload[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES],
-            traded_us=snapshot.traded_us,
-        )
-        yield chunk_key(snapshot.symbol, index), _pack.encode(chunk)
+    encoder = SnapshotEncoder(snapshot, fingerprint=fingerprint)
+    while not encoder.advance():
+        pass
+    return encoder.records()
 
 
 def chunk_key(symbol: str, index: int) -> bytes:

@@ -5,7 +5,7 @@ that are no trades; what is expected comes from a reference that goes through a 
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from shared.codec import decode, encode
 from shared.errors import BrokerAbortableError
 from shared.events import Anomaly, DeadLetter, Trade
 from shared.metrics import Health
-from shared.stream.broker import Consumer, Message
+from shared.stream.broker import Consumer, Message, TopicPartition
 from shared.stream.commit import CommitPolicy
 from shared.stream.eviction import EvictionPolicy
 from shared.stream.memory import MemoryBroker, MemoryConsumer
@@ -43,7 +43,7 @@ turns = st.lists(
     st.builds(
         Turn,
         action=st.sampled_from(
-            ["turn", "turn", "turn", "commit", "commit", "crash", "leave", "evict", "wait"]
+            ["turn", "turn", "turn", "commit", "commit", "crash", "die", "leave", "evict", "wait"]
         ),
         worker=st.integers(0, 1),
         records=st.integers(1, 9),
@@ -70,6 +70,9 @@ class Entry(NamedTuple):
 
 
 FORGET_AFTER_S = 64.0
+WHOLE = SnapshotPolicy(interval_s=2.0)
+# A slice or two a commit, so that a snapshot takes several, while the market trades on.
+IN_SLICES = SnapshotPolicy(interval_s=2.0, budget_s=0.000_25, slice_bytes=16)
 tapes = st.lists(
     st.builds(
         Entry,
@@ -143,14 +146,49 @@ def invalid_records(broker: MemoryBroker) -> set[tuple[int, int]]:
     }
 
 
+class DeathError(Exception):
+    """A process ends in the middle of a commit."""
+
+
+class MortalConsumer(MemoryConsumer):
+    """May die when it is to commit offsets, after everything else of the commit is on its way."""
+
+    is_dying = False
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        if self.is_dying:
+            raise DeathError
+        super().commit(offsets)
+
+
+class MortalBroker(MemoryBroker):
+    def consumer(self, *, group: str | None, from_start: bool = True) -> Consumer:
+        return MortalConsumer(self, group=group, from_start=from_start)
+
+
+class TickingClock(ManualClock):
+    """Goes on by a tenth of a millisecond whenever it is looked at."""
+
+    def monotonic_s(self) -> float:
+        self.advance(seconds=0.000_1)
+        return super().monotonic_s()
+
+
 class Fleet:
     """Up to three detector processes over one broker, each in its own turn."""
 
-    def __init__(self, broker: MemoryBroker, guarantee: str, batch_records: int) -> None:
+    def __init__(
+        self,
+        broker: MemoryBroker,
+        guarantee: str,
+        batch_records: int,
+        snapshots: SnapshotPolicy = WHOLE,
+    ) -> None:
         self.broker = broker
-        self.clock = ManualClock()
+        self.clock = TickingClock()
         self.guarantee = guarantee
         self.batch_records = batch_records
+        self.snapshots = snapshots
         self.runners: dict[int, Runner] = {}
 
     def runner(self, worker: int) -> Runner:
@@ -160,7 +198,7 @@ class Fleet:
                 guarantee=self.guarantee,  # type: ignore[arg-type]  # one of the two literals
                 batch_records=self.batch_records,
                 commit=CommitPolicy(max_records=7, max_delay_s=1.0, max_output_delay_s=0.5),
-                snapshots=SnapshotPolicy(interval_s=2.0),
+                snapshots=self.snapshots,
                 eviction=EvictionPolicy(forget_after_s=FORGET_AFTER_S),
             )
             runner = Runner(
@@ -181,6 +219,8 @@ class Fleet:
             if crashed := self.runners.pop(turn.worker, None):
                 assert isinstance(crashed._consumer, MemoryConsumer)
                 crashed._consumer.crash()
+        elif turn.action == "die":
+            self.die(turn.worker)
         elif turn.action == "evict":
             # As if stopped for longer than the session time-out: it goes on without knowing.
             if dropped := self.runners.get(turn.worker):
@@ -193,6 +233,18 @@ class Fleet:
             self.working(runner := self.runner(turn.worker), runner.commit)
         else:
             self.working(runner := self.runner(turn.worker), runner.turn)
+
+    def die(self, worker: int) -> None:
+        dying = self.runner(worker)
+        assert isinstance(dying._consumer, MortalConsumer)
+        dying._consumer.is_dying = True
+        try:
+            self.working(dying, dying.commit)
+        except DeathError:
+            dying._consumer.crash()
+            del self.runners[worker]
+        else:
+            dying._consumer.is_dying = False
 
     @staticmethod
     def working(runner: Runner, work: Callable[[], object]) -> None:
@@ -223,14 +275,20 @@ class Fleet:
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
-@given(tape=tapes, schedule=turns, batch_records=st.integers(1, 9), partitions=st.integers(1, 4))
+@given(
+    tape=tapes,
+    schedule=turns,
+    batch_records=st.integers(1, 9),
+    partitions=st.integers(1, 4),
+    snapshots=st.sampled_from([WHOLE, IN_SLICES]),
+)
 def test_exactly_once_repeats_nothing_and_loses_nothing(
-    tape: list[Entry], schedule: list[Turn], batch_records: int, partitions: int
+    tape: list[Entry], schedule: list[Turn], batch_records: int, partitions: int, snapshots: SnapshotPolicy
 ) -> None:
-    broker = MemoryBroker(partitions=partitions)
+    broker = MortalBroker(partitions=partitions)
     broker.ensure_topics()
     publish(broker, tape)
-    fleet = Fleet(broker, "exactly_once", batch_records)
+    fleet = Fleet(broker, "exactly_once", batch_records, snapshots)
     for turn in schedule:
         fleet.do(turn)
     fleet.finish()
@@ -243,14 +301,20 @@ def test_exactly_once_repeats_nothing_and_loses_nothing(
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
-@given(tape=tapes, schedule=turns, batch_records=st.integers(1, 9), partitions=st.integers(1, 4))
+@given(
+    tape=tapes,
+    schedule=turns,
+    batch_records=st.integers(1, 9),
+    partitions=st.integers(1, 4),
+    snapshots=st.sampled_from([WHOLE, IN_SLICES]),
+)
 def test_at_least_once_loses_nothing_and_repeats_only_known_ids(
-    tape: list[Entry], schedule: list[Turn], batch_records: int, partitions: int
+    tape: list[Entry], schedule: list[Turn], batch_records: int, partitions: int, snapshots: SnapshotPolicy
 ) -> None:
-    broker = MemoryBroker(partitions=partitions)
+    broker = MortalBroker(partitions=partitions)
     broker.ensure_topics()
     publish(broker, tape)
-    fleet = Fleet(broker, "at_least_once", batch_records)
+    fleet = Fleet(broker, "at_least_once", batch_records, snapshots)
     for turn in schedule:
         fleet.do(turn)
     fleet.finish()
