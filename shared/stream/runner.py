@@ -152,6 +152,16 @@ class Runner:
             DeadLetterLimitError: too many invalid records.
             BrokerFatalError: fenced, or the client cannot go on.
         """
+        try:
+            self._run(stop, after_turn)
+        except Exception as error:
+            # The fourth fate: the process ends, and whoever supervises it starts another.
+            kind = type(error).__name__
+            counter("tapewatch_crashes_total").labels(worker=self._params.group, kind=kind).inc()
+            _log.error("runner_crashed", kind=kind, detail=str(error))
+            raise
+
+    def _run(self, stop: threading.Event, after_turn: Callable[[], None]) -> None:
         self.start()
         backoff = Backoff()
         while not stop.is_set():
@@ -162,13 +172,17 @@ class Runner:
                 _log.warning("transaction_aborted", detail=error.detail)
                 self.start_over()
             except BrokerRetriableError as error:
-                _log.warning("broker_unavailable", detail=error.detail)
+                self._retrying(error)
                 stop.wait(backoff.next_s())
                 self.start_over()
             else:
                 backoff.reset()
             after_turn()
         self.close()
+
+    def _retrying(self, error: BrokerRetriableError) -> None:
+        counter("tapewatch_retries_total").labels(worker=self._params.group).inc()
+        _log.warning("broker_unavailable", detail=error.detail)
 
     def start(self) -> None:
         """Join the group; partitions arrive during the following turns. Joining again is harmless."""
@@ -203,7 +217,7 @@ class Runner:
             batch = self._intake.read(self._params.batch_records, wait_s)
         except BrokerRetriableError as error:
             # Reading resumes by itself where it stopped; nothing in hand is affected.
-            _log.warning("broker_unavailable", detail=error.detail)
+            self._retrying(error)
             return None
         return self._assignment.still_valid(batch)
 
@@ -290,9 +304,13 @@ class Runner:
         """Keep an invalid record as a dead letter, unless that was done before a restart."""
         if message.offset() < self._states[message.partition()].committed:
             return
+        fault = _fault_of(message)
+        _log.warning(
+            "record_invalid", partition=message.partition(), offset=message.offset(), reason=fault.reason
+        )
         letter = dead_letter(
             message,
-            _fault_of(message),
+            fault,
             source=topics.TRADES,
             reader=self._params.group,
             time_us=self._clock.now_us(),

@@ -6,9 +6,11 @@ import pytest
 from shared.stream.memory import MemoryMessage
 from shared.stream.snapshots import (
     CHUNK_BYTES,
+    FORMAT_VERSION,
     RESUME_KEY,
     Mark,
     Snapshot,
+    SnapshotEncoder,
     decode_state,
     encode_marker,
     encode_snapshot,
@@ -138,3 +140,36 @@ def test_a_tombstone_forgets_a_market() -> None:
     ours = records(Snapshot("C-D", 1, 0, state_of()))
     tombstone = MemoryMessage("snapshots", 0, 9, b"C-D#0", None)
     assert read_snapshots([*ours, tombstone], fingerprint=FINGERPRINT).snapshots == {}
+
+
+def test_slices_give_what_one_piece_gives() -> None:
+    snapshot = Snapshot("A-B", 1, 7, state_of(100_000))
+    encoder = SnapshotEncoder(snapshot, fingerprint=FINGERPRINT, slice_bytes=10_000)
+    slices = 1
+    while not encoder.advance():
+        slices += 1
+    assert slices > 50
+    messages = [MemoryMessage("snapshots", 0, 0, key, value) for key, value in encoder.records()]
+    restored = read_snapshots(messages, fingerprint=FINGERPRINT)
+    assert_same(restored.snapshots["A-B"].state, snapshot.state)
+    assert restored.snapshots["A-B"].traded_us == 7
+    assert restored.chunks == {"A-B": len(messages)}
+
+
+def test_what_is_being_encoded_does_not_follow_the_state() -> None:
+    state = state_of(1_000)
+    encoder = SnapshotEncoder(Snapshot("A-B", 1, 0, state), fingerprint=FINGERPRINT, slice_bytes=100)
+    kept = state_of(1_000)
+    noise = state["noise"]
+    assert isinstance(noise, np.ndarray)
+    noise[:] = 0.0
+    while not encoder.advance():
+        pass
+    messages = [MemoryMessage("snapshots", 0, 0, key, value) for key, value in encoder.records()]
+    assert_same(read_snapshots(messages, fingerprint=FINGERPRINT).snapshots["A-B"].state, kept)
+
+
+def test_an_older_format_is_refused_whatever_follows_the_version() -> None:
+    old = MemoryMessage("snapshots", 0, 0, b"A-B#0", bytes([0x93, FORMAT_VERSION - 1, 0xC0, 0xC0]))
+    [refusal] = read_snapshots([old], fingerprint=FINGERPRINT).refused
+    assert (refusal.symbol, refusal.reason) == ("A-B", f"format {FORMAT_VERSION - 1}, this version reads {FORMAT_VERSION}")
