@@ -172,4 +172,7 @@ def test_what_is_being_encoded_does_not_follow_the_state() -> None:
 def test_an_older_format_is_refused_whatever_follows_the_version() -> None:
     old = MemoryMessage("snapshots", 0, 0, b"A-B#0", bytes([0x93, FORMAT_VERSION - 1, 0xC0, 0xC0]))
     [refusal] = read_snapshots([old], fingerprint=FINGERPRINT).refused
-    assert (refusal.symbol, refusal.reason) == ("A-B", f"format {FORMAT_VERSION - 1}, this version reads {FORMAT_VERSION}")
+    assert (refusal.symbol, refusal.reason) == (
+        "A-B",
+        f"format {FORMAT_VERSION - 1}, this version reads {FORMAT_VERSION}",
+    )
