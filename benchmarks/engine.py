@@ -168,7 +168,7 @@ class _Stages:
         with self._timed("features of 4 windows"):
             rows, clock_us = self._features.update(batch.runs, batch.tape)
         with self._timed("alert budget"):
-            self._budget.thresholds(batch.runs, clock_us)
+            self._budget.count(batch.runs, clock_us, rows[:, self._features.names.index("notional")])
         rarities = {}
         for name, detector in self._detectors.items():
             with self._timed(name):

@@ -8,11 +8,13 @@ import msgspec
 import numpy as np
 
 from detector import severity
-from detector.arrays import FloatMatrix, FloatVector, IntVector
+from detector.arrays import FloatMatrix, IntVector
 from detector.batch import Batch
+from detector.budget import Daily
 from detector.episodes import HELD_RARITY, HELD_SCORE, Turn, Verdicts
 from detector.lane import CombinedLane, Custody, Judgement, Lane
 from detector.online.protocol import Finding
+from detector.wording import duration
 from shared import codec
 from shared.clock import MICROSECONDS_PER_SECOND
 from shared.events import Anomaly, EpisodePhase, Quarantine, Trade, Window
@@ -46,16 +48,14 @@ class Evidence:
         names: of the features.
         rows: n rows of features.
         clock_us: n event times after the rule for late trades.
-        thresholds: n, on rarity.
-        per_day: n, trades per day of the market.
+        daily: thresholds, and what is usual on the market.
     """
 
     batch: Batch
     names: tuple[str, ...]
     rows: FloatMatrix
     clock_us: IntVector
-    thresholds: FloatVector
-    per_day: FloatVector
+    daily: Daily
 
 
 class Teller:
@@ -91,8 +91,8 @@ class Teller:
     def _verdicts(self) -> Verdicts:
         judgement, judge, evidence = self._judgement, self._lane.judge, self._evidence
         if judge.decides_on == "rarity":
-            over = judgement.rarities <= evidence.thresholds
-            held = judgement.rarities <= HELD_RARITY * evidence.thresholds
+            over = judgement.rarities <= evidence.daily.thresholds
+            held = judgement.rarities <= HELD_RARITY * evidence.daily.thresholds
         else:
             over = judgement.scores >= judge.threshold
             held = judgement.scores >= HELD_SCORE * judge.threshold
@@ -129,7 +129,7 @@ class Teller:
         trade = self._evidence.batch.trade(row)
         finding = self._finding(row, trade)
         by_rarity = judge.decides_on == "rarity"
-        threshold = float(self._evidence.thresholds[row]) if by_rarity else judge.threshold
+        threshold = float(self._evidence.daily.thresholds[row]) if by_rarity else judge.threshold
         identity = self._identify(trade, turn.episode.phase)
         now_us = int(self._evidence.clock_us[row])
         return Anomaly(
@@ -171,7 +171,8 @@ class Teller:
             score=float(judgement.scores[row]),
             usual_score=float(judgement.usual[row]),
             rarity=None if math.isnan(rarity) else rarity,
-            trades_per_day=float(evidence.per_day[row]),
+            trades_per_day=float(evidence.daily.trades[row]),
+            notional_per_day=float(evidence.daily.notional[row]),
         )
 
     def _closed(self, turn: Turn) -> Anomaly:
@@ -180,7 +181,7 @@ class Teller:
         assert told is not None
         trade = self._evidence.batch.trade(turn.row)
         seconds = (episode.last_us - episode.opened_us) / MICROSECONDS_PER_SECOND
-        trades = "1 trade" if episode.trades == 1 else f"{episode.trades:,} trades"
+        trades = "1 trade" if episode.trades == 1 else f"{episode.trades:,} trades in {duration(seconds)}"
         return msgspec.structs.replace(
             told,
             anomaly_id=self._identify(trade, EpisodePhase.CLOSED),
@@ -190,7 +191,7 @@ class Teller:
             trade_id=trade.trade_id,
             price=trade.price,
             window=Window(start_us=episode.opened_us, end_us=episode.last_us),
-            reason=f"Over, after {trades} in {seconds:,.3g} s. It was: {told.reason}",
+            reason=f"Over, after {trades}. It was: {told.reason}",
             episode=episode,
         )
 
