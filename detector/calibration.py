@@ -1,22 +1,41 @@
-"""Raw scores to rarity: the probability that a trade of this market scores at least as high.
+"""Raw scores to rarity: how often does a market reach a score at least as high?
 
-Idea (SPOT): what is usual is counted; what is beyond is extrapolated by extreme-value theory, by which the
-excesses over a high level follow a generalised Pareto distribution.
+Idea: strange trades come in bursts, and a burst is one story. So episodes are counted, not trades: at every
+level of the score at once, an episode begins when the level is reached and has not been for `quiet_s`. What
+is usual is counted; what is beyond is extrapolated from the peaks of episodes by extreme-value theory.
 
-- Counts: scores are counted in fine bins (2.2 % wide for scores of the `log` scale, 1/2048 for `unit`). Older
-  counts fade, so that about `horizon_trades` of the past matter, and drift is followed.
-- Refit: at the end of the warm-up, then after every 256 trades, from 8,192 trades on after every 1,024.
-  Between two refits the answer to a score does not change.
-- Level: the tail is the highest 2 % at first; as history grows it becomes the highest 1,000 scores.
-- Tail: generalised Pareto by probability-weighted moments, in bins, that is on the logarithm of a `log`
-  score. The shape is shrunk towards 0 by the weight of `_SHAPE_PRIOR` peaks, and stays between -0.1
-  (-0.5 for `unit`) and 0.5.
-  Excesses above twelve times the median excess count as that, so one huge score moves nothing.
-- Rarity: never below `RESOLUTION`; never rises with the score; NaN while warming up.
+Rarity: episodes that reach the score, per trade of the market. Times trades per day, it is how often a day
+something at least this strange happens. Where trades do not come in bursts, it is the probability that a
+trade scores at least as high. 1 below what is usual; never rises with the score; never below
+`RESOLUTION`; NaN while warming up, and where the score is none.
+
+Here an episode ends after two seconds, and not after the minute of `detector/episodes.py`: so a young market
+soon has episodes to learn from. At rare levels both count the same; at usual ones this counts more, so that
+what is told happens rather less often than said.
+
+- Counts: in bins (2.2 % wide for scores of the `log` scale, 1/2048 for `unit`). A trade that exceeds all of
+  the last `quiet_s` adds one to every level between that highest one and its own, and that is exact.
+- Drift: older counts fade, with `horizon_trades` and with `horizon_days`.
+- Refit: at the end of the warm-up, then after every 256 trades of the market, from 8,192 on after every
+  1,024. Between two refits the answer to a score does not change.
+- Tail: above the level that 50 episodes have reached (less while fewer are known), a generalised Pareto
+  distribution fitted by probability-weighted moments, in bins, that is to the logarithm of a `log` score. The
+  shape is shrunk towards 0 as if by 50 more peaks and is never negative: no sample says that anything is
+  impossible. To it comes 2/n for n peaks known, so that a tail of few peaks promises little.
+- One spike: the highest peak does not enter the scale, and excesses above twelve times the median excess
+  count as that. What two episodes have reached is never rarer than one in all trades remembered.
+- Trades: scores that more than a twentieth of all trades reach are not rare, however few bursts they form.
+
+Warm-up: `warm_up_trades` scores.
+
+Cost: O(1) per trade; a refit passes over the bins between the median and the highest, a few microseconds.
+Memory: 19 kB per market and detector.
 
 Reference: A. Siffer, P.-A. Fouque, A. Termier, C. Largouet, "Anomaly Detection in Streams with Extreme Value
 Theory", KDD 2017; J. R. M. Hosking, J. R. Wallis, "Parameter and quantile estimation for the generalized
-Pareto distribution", Technometrics 29 (1987). Fading counts in place of a buffer of peaks are ours.
+Pareto distribution", Technometrics 29 (1987); R. L. Smith, I. Weissman, "Estimating the extremal index",
+JRSS B 56 (1994), for episodes by runs. Counting them at all levels at once, and fading counts in place of a
+buffer of peaks, are ours.
 """
 
 from dataclasses import dataclass
@@ -25,57 +44,74 @@ from typing import Final, NamedTuple
 import numpy as np
 from numba import njit
 
-from detector.arrays import FloatVector, IntVector, loaded, loaded_int
+from detector.arrays import (
+    FloatMatrix,
+    FloatVector,
+    IntMatrix,
+    IntVector,
+    loaded,
+    loaded_float,
+    resized,
+)
+from detector.kernels import rarity as kernel
+from detector.kernels.rarity import BINS, BODY_BINS, FIT_SIZE, RESOLUTION, USUAL, Counts
 from detector.online.protocol import Scale
+from detector.runs import Runs
+from shared.clock import MICROSECONDS_PER_DAY, MICROSECONDS_PER_SECOND
 from shared.stream.step import State
 
-RESOLUTION: Final = 1e-9
+__all__ = ["RESOLUTION", "Calibrated", "CalibrationParams", "Calibrator"]
 
-_BINS: Final = 2_048
-_BINS_PER_OCTAVE: Final = 32.0
-_LOWEST_OCTAVE: Final = -24.0
-_TAIL_FRACTION: Final = 0.02
-_TAIL_MIN: Final = 20.0
-_TAIL_MAX: Final = 1_000.0
-_SHAPE_PRIOR: Final = 50.0
-# A shape below 0 means that the tail ends somewhere. Scores of the `unit` scale do end; of others, a
-# sample cannot say that anything is impossible.
-_SHAPE_LEAST_UNIT: Final = -0.5
-_SHAPE_LEAST_LOG: Final = -0.1
-_SHAPE_MOST: Final = 0.5
-_EXCESS_LIMIT: Final = 12.0
 _REFIT_YOUNG: Final = 256
 _REFIT: Final = 1_024
 _YOUNG: Final = 8_192
+# The highest score of the last `quiet_s` is kept for so many parts of that time.
+_PARTS: Final = 8
+# Instead of fading what is old, what is new weighs more; beyond this, all is scaled down.
+_UNIT_MOST: Final = 16.0
+_LONGEST_FADE: Final = 50.0
 
-# The fit: edge of the tail in bins, weight of the tail, scale in bins, shape, median in bins.
-_LEVEL, _WEIGHT, _SIGMA, _SHAPE, _MEDIAN = range(5)
+_SEEN, _PART, _TOP, _BEFORE = range(4)
+_UNIT, _TRADES = range(2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationParams:
-    """How long to listen and how long to remember.
+    """How long to listen, how long to remember, and what belongs together.
 
     Attributes:
         warm_up_trades: scores before the first rarity, at least 200.
         horizon_trades: about so many past scores matter.
+        horizon_days: about so many past days matter.
+        quiet_s: event time without a score as high that ends an episode, at a precision of an eighth.
     """
 
     warm_up_trades: int = 1_000
-    horizon_trades: int = 200_000
+    horizon_trades: int = 1_000_000
+    horizon_days: float = 14.0
+    quiet_s: float = 2.0
 
     def __post_init__(self) -> None:
         if self.warm_up_trades < 200:
             raise ValueError(f"warm_up_trades must be at least 200, not {self.warm_up_trades}")
         if self.horizon_trades < 10_000:
             raise ValueError(f"horizon_trades must be at least 10000, not {self.horizon_trades}")
+        if not self.horizon_days > 0:
+            raise ValueError(f"horizon_days must be positive, not {self.horizon_days}")
+        if not self.quiet_s >= 0.001:
+            raise ValueError(f"quiet_s must be at least 0.001, not {self.quiet_s}")
+
+    @property
+    def part_us(self) -> int:
+        """The part of an episode's silence that is told apart."""
+        return round(self.quiet_s * MICROSECONDS_PER_SECOND / _PARTS)
 
 
 class Calibrated(NamedTuple):
     """What n scores mean.
 
     Attributes:
-        rarities: n probabilities; NaN while warming up, and where the score is none.
+        rarities: n, episodes per trade; NaN while warming up, and where the score is none.
         usual: n, the median score so far; NaN while warming up.
     """
 
@@ -84,193 +120,214 @@ class Calibrated(NamedTuple):
 
 
 @njit(cache=True)
-def _position(score: float, is_log: bool) -> float:  # noqa: FBT001 - numba passes by position
-    """Return where a score lies, in bins."""
-    if is_log:
-        at = (np.log2(score) - _LOWEST_OCTAVE) * _BINS_PER_OCTAVE if score > 0.0 else 0.0
+def _advance(part: int, heights: IntVector, place: IntVector) -> int:
+    """Move on to another part of event time; return by how many parts."""
+    step = part - place[_PART]
+    if 0 < step < _PARTS:
+        for later in range(place[_PART] + 1, part + 1):
+            heights[later % _PARTS] = -1
     else:
-        at = score * _BINS
-    return float(min(max(at, 0.0), _BINS - 1e-6))
+        # A long silence; or the market's clock was set back, and nothing says how long it was silent.
+        heights[:] = -1
+    place[_PART] = part
+    place[_BEFORE] = heights.max()
+    return int(step)
 
 
 @njit(cache=True)
-def _survival(counts: FloatVector, survival: FloatVector) -> float:
-    """Write the share of counts at or above the lower edge of each bin, and return the total."""
-    total = counts.sum()
-    above = 0.0
-    survival[_BINS] = 0.0
-    for at in range(_BINS - 1, -1, -1):
-        above += counts[at]
-        survival[at] = min(1.0, above / total)
-    return float(total)
-
-
-@njit(cache=True)
-def _quantile_bin(counts: FloatVector, first: int, weight: float) -> float:
-    """Return where, from the lower edge of bin `first`, `weight` of the counts has been passed, in bins."""
-    passed = 0.0
-    for at in range(first, _BINS):
-        if passed + counts[at] >= weight and counts[at] > 0.0:
-            return float(at + (weight - passed) / counts[at])
-        passed += counts[at]
-    return float(_BINS)
-
-
-@njit(cache=True)
-def _refit(counts: FloatVector, is_log: bool, survival: FloatVector, fit: FloatVector) -> None:  # noqa: FBT001 - numba passes by position
-    """Choose the level and fit the tail above it."""
-    least = _SHAPE_LEAST_LOG if is_log else _SHAPE_LEAST_UNIT
-    total = _survival(counts, survival)
-    wanted = min(max(_TAIL_FRACTION * total, _TAIL_MIN), _TAIL_MAX)
-    level = _BINS - 1
-    while level > 0 and survival[level] * total < wanted:
-        level -= 1
-    tail = survival[level] * total
-    limit = _EXCESS_LIMIT * max(1.0, _quantile_bin(counts, level, 0.5 * tail) - level)
-    # Weighted moments of the excesses e with survival S: a0 = E[e], a1 = E[e S].
-    a0 = a1 = passed = 0.0
-    for at in range(level, _BINS):
-        if counts[at] > 0.0:
-            excess = min(at + 0.5 - level, limit)
-            a0 += counts[at] * excess
-            a1 += counts[at] * excess * (1.0 - (passed + 0.5 * counts[at]) / tail)
-            passed += counts[at]
-    a0 /= tail
-    a1 /= tail
-    shape = 2.0 - a0 / (a0 - 2.0 * a1) if a0 > 2.0 * a1 else least
-    shape = min(max(shape * tail / (tail + _SHAPE_PRIOR), least), _SHAPE_MOST)
-    fit[_LEVEL] = level
-    fit[_WEIGHT] = survival[level]
-    fit[_SIGMA] = max(a0 * (1.0 - shape), 0.5)
-    fit[_SHAPE] = shape
-    fit[_MEDIAN] = _quantile_bin(counts, 0, 0.5 * total)
-
-
-@njit(cache=True)
-def _rarity(at: float, survival: FloatVector, fit: FloatVector) -> float:
-    """Return the probability of a score at or beyond a position."""
-    excess = at - fit[_LEVEL]
-    if excess <= 0.0:
-        lower = int(at)
-        share = survival[lower] + (at - lower) * (survival[lower + 1] - survival[lower])
-        return float(max(share, fit[_WEIGHT]))
-    shape, sigma = fit[_SHAPE], fit[_SIGMA]
-    if abs(shape) < 1e-6:
-        beyond = np.exp(-excess / sigma)
-    else:
-        beyond = max(1.0 + shape * excess / sigma, 0.0) ** (-1.0 / shape)
-    return float(max(fit[_WEIGHT] * beyond, RESOLUTION))
-
-
-@njit(cache=True)
-def _score_of(at: float, is_log: bool) -> float:  # noqa: FBT001 - numba passes by position
-    """Return the score at a position."""
-    if is_log:
-        return float(2.0 ** (at / _BINS_PER_OCTAVE + _LOWEST_OCTAVE))
-    return at / _BINS
+def _reach(b: int, unit: float, reached: Counts, heights: IntVector, place: IntVector) -> None:
+    """Begin an episode at every level up to a bin that has not been reached lately."""
+    for level in range(place[_BEFORE] + 1, b + 1):
+        reached[level] += np.float32(unit)
+    place[_BEFORE] = max(place[_BEFORE], b)
+    place[_TOP] = max(place[_TOP], b)
+    at = place[_PART] % _PARTS
+    heights[at] = max(heights[at], b)
 
 
 @njit(cache=True)
 def _calibrate(  # noqa: PLR0917 - compiled; buffers come by position
+    slots: IntVector,
+    starts: IntVector,
     scores: FloatVector,
+    clock_us: IntVector,
     is_log: bool,  # noqa: FBT001 - numba passes by position
     warm_up: int,
-    horizon: int,
-    base: FloatVector,
-    fresh: FloatVector,
-    survival: FloatVector,
-    fit: FloatVector,
-    seen: IntVector,
+    growth: float,
+    growth_of_part: float,
+    part_us: int,
+    all_reached: Counts,
+    tables: Counts,
+    bodies: FloatMatrix,
+    fits: FloatMatrix,
+    sums: FloatMatrix,
+    all_heights: IntMatrix,
+    places: IntMatrix,
     rarities: FloatVector,
     usual: FloatVector,
 ) -> None:
     """Answer each score from what came before it, then count it."""
-    median = _score_of(fit[_MEDIAN], is_log) if seen[0] >= warm_up else np.nan
-    for i in range(scores.shape[0]):
-        usual[i] = median
-        rarities[i] = np.nan
-        if not np.isfinite(scores[i]):
-            continue
-        at = _position(scores[i], is_log)
-        if seen[0] >= warm_up:
-            rarities[i] = _rarity(at, survival, fit)
-        fresh[int(at)] += 1.0
-        seen[0] += 1
-        since = seen[0] - warm_up
-        every = _REFIT_YOUNG if seen[0] < _YOUNG else _REFIT
-        if since >= 0 and since % every == 0:
-            fade = np.exp(-every / horizon)
-            for b in range(_BINS):
-                base[b] = base[b] * fade + fresh[b]
-                fresh[b] = 0.0
-            _refit(base, is_log, survival, fit)
-            median = _score_of(fit[_MEDIAN], is_log)
+    for run in range(slots.shape[0]):
+        slot = slots[run]
+        reached, table, body, fit = all_reached[slot], tables[slot], bodies[slot], fits[slot]
+        heights, place = all_heights[slot], places[slot]
+        unit, trades = sums[slot, _UNIT], sums[slot, _TRADES]
+        for i in range(starts[run], starts[run + 1]):
+            is_warm = place[_SEEN] >= warm_up
+            usual[i] = fit[USUAL] if is_warm else np.nan
+            rarities[i] = np.nan
+            if not np.isfinite(scores[i]):
+                continue
+            part = clock_us[i] // part_us
+            if part != place[_PART]:
+                step = _advance(part, heights, place)
+                if place[_SEEN] > 0 and step > 0:
+                    unit *= np.exp(min(step * growth_of_part, _LONGEST_FADE))
+            at = kernel.position(scores[i], is_log)
+            if is_warm:
+                rarities[i] = kernel.rarity(at, table, fit)
+            unit *= growth
+            trades += unit
+            b = int(at)
+            body[b // (BINS // BODY_BINS)] += unit
+            _reach(b, unit, reached, heights, place)
+            if unit > _UNIT_MOST:
+                reached /= np.float32(unit)
+                body /= unit
+                trades /= unit
+                unit = 1.0
+            place[_SEEN] += 1
+            every = _REFIT_YOUNG if place[_SEEN] < _YOUNG else _REFIT
+            since = place[_SEEN] - warm_up
+            if since >= 0 and since % every == 0:
+                kernel.refit(reached, body, unit, trades, place[_TOP], is_log, table, fit)
+        sums[slot, _UNIT], sums[slot, _TRADES] = unit, trades
 
 
 class Calibrator:
-    """Learns how usual the scores of one detector on one market are."""
+    """Learns how often the scores of one detector are reached, on all markets, by slot."""
 
     def __init__(self, params: CalibrationParams, *, scale: Scale) -> None:
         self._params = params
         self._is_log = scale == "log"
-        self._base = np.zeros(_BINS, np.float64)
-        self._fresh = np.zeros(_BINS, np.float64)
-        self._survival = np.zeros(_BINS + 1, np.float64)
-        self._fit = np.zeros(5, np.float64)
-        self._seen = np.zeros(1, np.int64)
+        self._growth = float(np.exp(1.0 / params.horizon_trades))
+        self._growth_of_part = params.part_us / (params.horizon_days * MICROSECONDS_PER_DAY)
+        self._reached: Counts = np.zeros((0, BINS), np.float32)
+        self._tables: Counts = np.zeros((0, BINS + 1), np.float32)
+        self._bodies = np.zeros((0, BODY_BINS), np.float64)
+        self._fits = np.zeros((0, FIT_SIZE), np.float64)
+        self._sums = np.zeros((0, 2), np.float64)
+        self._heights = np.zeros((0, _PARTS), np.int64)
+        self._places = np.zeros((0, 4), np.int64)
 
-    def calibrate(self, scores: FloatVector) -> Calibrated:
+    def open(self, slot: int, *, identity: str) -> None:  # noqa: ARG002 - nothing here is random
+        """Begin with nothing known."""
+        self._reached = resized(self._reached, slot)
+        self._tables = resized(self._tables, slot)
+        self._bodies = resized(self._bodies, slot)
+        self._fits = resized(self._fits, slot)
+        self._sums = resized(self._sums, slot)
+        self._heights = resized(self._heights, slot)
+        self._places = resized(self._places, slot)
+        self._reached[slot], self._tables[slot], self._bodies[slot], self._fits[slot] = 0.0, 0.0, 0.0, 0.0
+        self._sums[slot] = (1.0, 0.0)
+        self._heights[slot] = -1
+        self._places[slot] = (0, 0, 0, -1)
+
+    def close(self, slot: int) -> None:
+        """Free a slot; its next market begins with nothing known."""
+
+    def calibrate(self, runs: Runs, scores: FloatVector, clock_us: IntVector) -> Calibrated:
         """Return the rarity of each score in the state before it, and learn it.
 
         Args:
+            runs: whose scores these are.
             scores: n raw scores; those that are not finite are passed over.
+            clock_us: n event times, after the rule for late trades.
         """
         rarities = np.empty(len(scores), np.float64)
         usual = np.empty(len(scores), np.float64)
         _calibrate(
+            *runs,
             scores,
+            clock_us,
             self._is_log,
             self._params.warm_up_trades,
-            self._params.horizon_trades,
-            self._base,
-            self._fresh,
-            self._survival,
-            self._fit,
-            self._seen,
+            self._growth,
+            self._growth_of_part,
+            self._params.part_us,
+            self._reached,
+            self._tables,
+            self._bodies,
+            self._fits,
+            self._sums,
+            self._heights,
+            self._places,
             rarities,
             usual,
         )
         return Calibrated(rarities, usual)
 
-    def state(self) -> State:
-        """Return the counts, without the empty bins; the fit follows from them."""
-        base, fresh = np.flatnonzero(self._base), np.flatnonzero(self._fresh)
+    def state(self, slot: int) -> State:
+        """Return a copy of counts and fit, the counts as the bins after which they change."""
+        body = np.flatnonzero(self._bodies[slot])
         return {
-            "base_bins": base.astype(np.int64),
-            "base_counts": self._base[base],
-            "fresh_bins": fresh.astype(np.int64),
-            "fresh_counts": self._fresh[fresh],
-            "seen": int(self._seen[0]),
+            **_steps(self._reached[slot], "reached"),
+            **_steps(self._tables[slot], "table"),
+            "body_bins": body.astype(np.int64),
+            "body_trades": self._bodies[slot, body],
+            "fit": self._fits[slot].copy(),
+            "heights": self._heights[slot].copy(),
+            "places": self._places[slot].copy(),
+            "unit": float(self._sums[slot, _UNIT]),
+            "trades": float(self._sums[slot, _TRADES]),
         }
 
-    def load_state(self, state: State) -> None:
+    def load_state(self, slot: int, state: State) -> None:
         """Go on from a state.
 
         Raises:
             ValueError: it is damaged.
         """
-        base = self._dense(state, "base")
-        fresh = self._dense(state, "fresh")
-        self._seen[0] = loaded_int(state, "seen")
-        self._base, self._fresh = base, fresh
-        if self._seen[0] >= self._params.warm_up_trades:
-            _refit(self._base, self._is_log, self._survival, self._fit)
+        body = loaded(state, "body_bins", self._places, shape=(-1,))
+        _check_bins(body, "body_bins", BODY_BINS)
+        body_trades = loaded(state, "body_trades", self._sums, shape=body.shape)
+        heights = loaded(state, "heights", self._heights, shape=(_PARTS,))
+        places = loaded(state, "places", self._places, shape=(4,))
+        if (
+            max(heights.max(), places[_TOP], places[_BEFORE]) >= BINS
+            or min(heights.min(), places[_BEFORE]) < -1
+        ):
+            raise ValueError("heights or places name a bin that does not exist")
+        if places[_SEEN] < 0 or places[_TOP] < 0:
+            raise ValueError("places holds a negative count")
+        self._reached[slot] = _dense(state, "reached", BINS)
+        self._tables[slot] = _dense(state, "table", BINS + 1)
+        self._bodies[slot] = 0.0
+        self._bodies[slot, body] = body_trades
+        self._fits[slot] = loaded(state, "fit", self._fits, shape=(FIT_SIZE,))
+        self._sums[slot] = (loaded_float(state, "unit"), loaded_float(state, "trades"))
+        self._heights[slot], self._places[slot] = heights, places
 
-    def _dense(self, state: State, name: str) -> FloatVector:
-        bins = loaded(state, f"{name}_bins", np.zeros(0, np.int64), shape=(-1,))
-        counts = loaded(state, f"{name}_counts", np.zeros(0, np.float64), shape=bins.shape)
-        if bins.size and (bins.min() < 0 or bins.max() >= _BINS):
-            raise ValueError(f"{name}_bins names a bin that does not exist")
-        dense = np.zeros(_BINS, np.float64)
-        dense[bins] = counts
-        return dense
+
+def _steps(counts: Counts, name: str) -> State:
+    """Return where counts change, and the counts up to there; above the last place they are 0."""
+    ends = np.flatnonzero(np.diff(counts, append=np.float32(0.0)))
+    return {f"{name}_ends": ends.astype(np.int64), f"{name}_counts": counts[ends]}
+
+
+def _dense(state: State, name: str, size: int) -> Counts:
+    ends = loaded(state, f"{name}_ends", np.zeros(0, np.int64), shape=(-1,))
+    counts = loaded(state, f"{name}_counts", np.zeros(0, np.float32), shape=ends.shape)
+    _check_bins(ends, f"{name}_ends", size)
+    dense = np.zeros(size, np.float32)
+    lengths = np.diff(ends, prepend=-1)
+    if (lengths <= 0).any():
+        raise ValueError(f"{name}_ends does not rise")
+    dense[: lengths.sum()] = np.repeat(counts, lengths)
+    return dense
+
+
+def _check_bins(bins: IntVector, name: str, size: int) -> None:
+    if bins.size and (bins.min() < 0 or bins.max() >= size):
+        raise ValueError(f"{name} names a bin that does not exist")

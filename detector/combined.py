@@ -4,8 +4,8 @@ Idea: z-score and forest err differently. Where both are below the threshold, or
 of it, a trader should look.
 
 Rarity: min(max(a, b), 100 min(a, b), 1) of the two rarities a and b. It is at most the threshold exactly when
-the rule above holds, and it errs on the safe side: trades below a threshold t are at most 1.02 t of all,
-whatever the dependence between the two.
+the rule above holds, and it errs on the safe side: what is at most t happens about 1.02 t times per trade at
+most, whatever the dependence between the two.
 
 Score: -log10 of that rarity. Contributions: those of the two, weighted with -log10 of their own rarities.
 

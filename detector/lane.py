@@ -179,7 +179,7 @@ class Lane:
             return None
 
     def _calibrated(self, runs: Runs, rows: FloatMatrix, clock_us: IntVector, scored: Scored) -> _Sheet:
-        rarities, usual = self._calibration.calibrate(runs, scored.scores)
+        rarities, usual = self._calibration.calibrate(runs, scored.scores, clock_us)
         sheet = _Sheet(rows, clock_us, scored, rarities, usual, [])
         if scored.faults:
             ends = {slot: part.stop for slot, part in runs.each()}
@@ -206,7 +206,9 @@ class Lane:
                 sheet.custody.append(Custody(slot, row))
                 self._restart(slot)
             scored = self._judge_one(slot, sheet.rows[row:end])
-            calibrated = self._calibration.calibrate(Runs.single(slot, end - row), scored.scores)
+            calibrated = self._calibration.calibrate(
+                Runs.single(slot, end - row), scored.scores, sheet.clock_us[row:end]
+            )
             sheet.put(slice(row, end), scored, *calibrated)
             if not scored.faults:
                 return

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from detector.adapters import PerMarketCalibration
-from detector.calibration import CalibrationParams
+from detector.calibration import CalibrationParams, Calibrator
 from detector.catalogue import CATALOGUE
 from detector.features import DEFAULT_WINDOWS_S, FeatureParams, Features
 from detector.online.forest import Forest, ForestParams
@@ -80,7 +79,7 @@ def make_features(params: EngineParams) -> FeatureStage:
 
 def make_calibration(params: EngineParams, *, scale: Scale) -> CalibrationStage:
     """Return the calibrators of one detector on all markets."""
-    return PerMarketCalibration(params.calibration, scale=scale)
+    return Calibrator(params.calibration, scale=scale)
 
 
 def make_detectors(params: EngineParams, *, features: tuple[str, ...]) -> dict[str, DetectorStage]:

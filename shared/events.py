@@ -87,7 +87,7 @@ class Episode(Event, frozen=True, kw_only=True, gc=False):
         last_us: event time of its latest anomalous trade.
         trades: anomalous trades so far.
         peak_score: highest score so far.
-        peak_rarity: lowest rarity so far (probability).
+        peak_rarity: lowest rarity so far.
     """
 
     episode_id: str
@@ -111,7 +111,7 @@ class Anomaly(Event, frozen=True, kw_only=True, gc=False):
         fingerprint: of the detector's configuration and version.
         severity: derived from rarity and kind.
         score: the detector's raw score, higher is stranger; its unit is in the detector's docstring.
-        rarity: calibrated probability of something at least this strange, per trade; null while the
+        rarity: how often something at least this strange begins, per trade of the market; null while the
             calibrator is warming up (only detectors with absolute thresholds speak before that).
         threshold: the rarity or score that was exceeded; `threshold_on` says which.
         threshold_on: `rarity` or `score`.

@@ -9,7 +9,6 @@ A detector comes in one of two shapes. `DetectorStage` is the fast one, for comp
 makes a stage of it.
 """
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -72,9 +71,8 @@ class Finding:
         contributions: by name, adding up to 1.
         score: raw, higher is stranger.
         usual_score: median score of this market so far; NaN while that is unknown.
-        rarity: probability per trade of something at least this strange; None while that is unknown.
+        rarity: episodes per trade that are at least this strange; None while that is unknown.
         trades_per_day: of this market, for turning a rarity into a time.
-        notional_per_day: of this market, for saying what is usual; NaN while that is unknown.
     """
 
     symbol: str
@@ -85,7 +83,6 @@ class Finding:
     usual_score: float
     rarity: float | None
     trades_per_day: float
-    notional_per_day: float = math.nan
 
 
 class Stage(Protocol):
@@ -142,7 +139,7 @@ class FeatureStage(Stage, Protocol):
 class CalibrationStage(Stage, Protocol):
     """Turns raw scores of one detector into rarities."""
 
-    def calibrate(self, runs: Runs, scores: FloatVector) -> "Calibrated":
+    def calibrate(self, runs: Runs, scores: FloatVector, clock_us: IntVector) -> "Calibrated":
         """Return the rarity of each score in the state before it, and learn it; NaN is passed over."""
         ...
 

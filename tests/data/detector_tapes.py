@@ -17,7 +17,7 @@ START_US = 1_760_054_400_000_000
 # Small memories, so that everything warms up, turns over and is forgotten within a few hundred trades.
 SMALL = EngineParams(
     enabled=("zscore", "forest", "combined", "whale", "flash_crash"),
-    budget_per_day=500.0,
+    budget_per_day=1_000.0,
     min_move_pct=0.05,
     zscore_window_trades=50,
     forest_trees=4,

@@ -20,7 +20,8 @@ def busy_market(seed: int, *, symbol: str = "BTC-USDT") -> list[Trade]:
     trades = crash(market(COUNT, seed=seed, symbol=symbol), at=900, depth=0.05, length=40)
     trades = crash(trades, at=920, depth=0.12, length=10)
     trades = crash(trades, at=1_200, depth=0.03, length=5)
-    return [altered(t, quantity=500.0) if t.trade_id in {700, 701, 1_000} else t for t in trades]
+    whales = {700: 500.0, 701: 1e6, 1_000: 500.0}
+    return [altered(t, quantity=whales.get(t.trade_id, t.quantity)) for t in trades]
 
 
 TAPES = {seed: busy_market(seed) for seed in range(3)}

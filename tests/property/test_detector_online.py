@@ -8,7 +8,6 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.calibration import RESOLUTION, CalibrationParams, Calibrator
 from detector.features import FEATURES
 from detector.online.columns import PRICE_COLUMNS, SHAPE_COLUMNS, Gather
 from detector.online.forest import Forest, ForestParams
@@ -147,41 +146,3 @@ def test_forest_does_not_depend_on_splits_restarts_or_slots(
         assert np.array_equal(np.concatenate([part[k] for part in parts]), expected[k], equal_nan=True)
     assert state is not None
     assert all(np.array_equal(state[key], value) for key, value in whole.state(0).items())
-
-
-scores_of = st.lists(st.one_of(st.floats(0, 1e6), st.just(math.nan)), min_size=0, max_size=400)
-
-
-@given(scores_of, st.sampled_from(["log", "unit"]), st.integers(0, 5))
-def test_a_higher_score_is_never_less_rare(noise: list[float], scale: str, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    quiet = rng.lognormal(0, 1, 500) if scale == "log" else rng.beta(2, 8, 500)
-    stream = np.concatenate([quiet, np.array(noise), quiet])
-    ladder = np.geomspace(1e-6, 1e9, 200) if scale == "log" else np.linspace(0, 1, 200)
-    params = CalibrationParams(warm_up_trades=200)
-    calibrator = Calibrator(params, scale=scale)  # type: ignore[arg-type]
-    calibrator.calibrate(stream)
-    rarities = []
-    for score in ladder:
-        one = Calibrator(params, scale=scale)  # type: ignore[arg-type]
-        one.load_state(calibrator.state())
-        rarities.append(one.calibrate(np.array([score])).rarities[0])
-    assert all(later <= earlier for earlier, later in pairwise(rarities))
-    assert RESOLUTION <= rarities[-1] <= rarities[0] <= 1.0
-
-
-@given(scores_of, st.lists(st.integers(0, 1_400), max_size=5))
-def test_calibration_does_not_depend_on_splits(noise: list[float], cuts: list[int]) -> None:
-    stream = np.concatenate([np.random.default_rng(3).lognormal(0, 1, 1_000), np.array(noise)])
-    params = CalibrationParams(warm_up_trades=200)
-    whole = Calibrator(params, scale="log")
-    expected = whole.calibrate(stream)
-    part = Calibrator(params, scale="log")
-    rarities = []
-    edges = [0, *sorted(min(c, len(stream)) for c in cuts), len(stream)]
-    for a, b in pairwise(edges):
-        rarities.append(part.calibrate(stream[a:b]).rarities)
-        state = part.state()
-        part = Calibrator(params, scale="log")
-        part.load_state(state)
-    assert np.array_equal(np.concatenate(rarities), expected.rarities, equal_nan=True)

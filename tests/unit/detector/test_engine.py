@@ -147,9 +147,9 @@ def test_evicting_forgets() -> None:
         ("venues", 2),
         ("venues", "x"),
         ("0/features/trades", np.zeros(3)),
-        ("0/budget/sums", None),
+        ("0/budget/weight", None),
         ("0/zscore/detector/window", np.zeros((2, 3))),
-        ("0/forest/calibrator/seen", 1.5),
+        ("0/forest/calibrator/unit", 1),
         ("0/combined/muted/is_out", 0),
     ],
 )
@@ -291,6 +291,7 @@ def test_a_detector_that_raises_is_stopped_and_the_others_go_on(
 
 def test_overload_pauses_the_costly_detectors_and_they_go_on_from_their_state() -> None:
     trades = crash(market(1_500), at=900, depth=0.05, length=40)
+    trades[1_400] = altered(trades[1_400], quantity=1e6)
     engine = Engine(SMALL)
     engine.on_batch(trades[:600])
     before = engine.snapshot("BTC-USDT")

@@ -9,8 +9,6 @@ import pytest
 @pytest.mark.parametrize(
     "module",
     [
-        "detector.evaluation",
-        "detector.online.univariate",
         "detector.online.zscore",
         "detector.online.forest",
         "detector.patterns.whale",
