@@ -19,6 +19,7 @@ from shared import logs, metrics
 from shared.clock import SystemClock
 from shared.errors import ConfigError, TapewatchError
 from shared.status import StatusReporter
+from shared.stream import fast_intake
 from shared.stream.eviction import EvictionPolicy
 from shared.stream.kafka import KafkaBroker
 from shared.stream.overload import OverloadPolicy
@@ -78,6 +79,7 @@ def _run(settings: config.Settings, *, instance: str, stop: threading.Event) -> 
     metrics.serve(host=settings.metrics_host, port=settings.metrics_port, health=health)
     params = engine_params(settings)
     warm_up_kernels(params)
+    fast_intake.warm_up()
     broker = KafkaBroker(config.kafka_params(settings))
     broker.ensure_topics()
     runner = Runner(
@@ -93,6 +95,7 @@ def _run(settings: config.Settings, *, instance: str, stop: threading.Event) -> 
         ),
         clock=clock,
         health=health,
+        intake=fast_intake.chosen(settings.kafka_fast_reads),
     )
     status = StatusReporter(broker.producer(), worker=_WORKER, instance=instance, clock=clock)
     runner.run(stop, after_turn=lambda: report_runner(status, runner))

@@ -82,7 +82,7 @@ def batch_of(messages: Sequence[Message]) -> TradeBatch:
     """Return the records as a batch."""
     partitions = np.array([message.partition() for message in messages], np.int64)
     offsets = np.array([message.offset() for message in messages], np.int64)
-    positions = _positions(partitions, offsets)
+    positions = positions_of(partitions, offsets)
     decode_trade = decoder(Trade).decode
     try:
         trades = [decode_trade(message.value()) for message in messages]
@@ -103,7 +103,8 @@ def _decoded(message: Message) -> Trade | None:
         return None
 
 
-def _positions(partitions: IntVector, offsets: IntVector) -> dict[int, int]:
+def positions_of(partitions: IntVector, offsets: IntVector) -> dict[int, int]:
+    """Return, per partition that was read, the next offset after these records."""
     # Records come in stretches of one partition, so only the last of each is looked at.
     if not len(partitions):
         return {}

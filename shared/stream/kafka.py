@@ -11,7 +11,8 @@ How long anything may take is derived in `timeouts.py`.
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol, cast
 
 import confluent_kafka as ck
 import stamina
@@ -36,6 +37,9 @@ _QUEUE_FULL_POLL_S: Final = 0.05
 _FETCHED_KB: Final = 32 * 1024
 _QUEUED_KB: Final = 64 * 1024
 _QUEUED_RECORDS: Final = 100_000
+CLIENT_ID: Final = "tapewatch"
+# Where the library lies, for those who call it without its Python interface.
+PACKAGE: Final = Path(ck.__file__).parent
 
 _log = structlog.get_logger()
 
@@ -285,7 +289,7 @@ class KafkaBroker:
     def _client_config(self) -> dict[str, Any]:
         return {
             "bootstrap.servers": self._params.bootstrap_servers,
-            "client.id": "tapewatch",
+            "client.id": CLIENT_ID,
             "socket.keepalive.enable": True,
             "reconnect.backoff.max.ms": 2_000,
             # By default librdkafka forgets all brokers when none answers. After that a transaction's offsets
@@ -368,6 +372,22 @@ def _retrying(operation: str, timeout_s: float, function: Any, *args: Any, **kwa
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
+class Diversion(Protocol):
+    """Somebody who reads the records of partitions in the consumer's stead. Partitions are named as we do."""
+
+    def divert(self, partitions: Sequence[TopicPartition]) -> None:
+        """Take these over; they will be assigned next."""
+        ...
+
+    def release(self, partitions: Sequence[TopicPartition]) -> None:
+        """Give these back; they will be unassigned next."""
+        ...
+
+    def close(self) -> None:
+        """Give all back; the client will be closed next."""
+        ...
+
+
 class KafkaConsumer:
     """Implements `broker.Consumer`."""
 
@@ -376,6 +396,7 @@ class KafkaConsumer:
         self._is_subscribed = False
         self._names = names
         self._timeouts = timeouts
+        self._diversion: Diversion | None = None
 
     @property
     def client(self) -> ck.Consumer:
@@ -394,18 +415,32 @@ class KafkaConsumer:
             starts = listener.assigned([self._names.partition(p) for p in partitions])
             for partition in partitions:
                 partition.offset = starts.get(self._names.partition(partition), ck.OFFSET_STORED)
+            if self._diversion:
+                self._diversion.divert([self._names.partition(p) for p in partitions])
             client.incremental_assign(partitions)
 
         def revoked(_: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
             listener.revoked([self._names.partition(p) for p in partitions])
+            self._release(partitions)
 
         def lost(_: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
             listener.lost([self._names.partition(p) for p in partitions])
+            self._release(partitions)
 
         self._client.subscribe(names, on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
+    def _release(self, partitions: list[ck.TopicPartition]) -> None:
+        if self._diversion:
+            self._diversion.release([self._names.partition(p) for p in partitions])
+
+    def divert(self, diversion: Diversion) -> None:
+        """Let somebody else read the records, who calls `serve` in the place of `consume`."""
+        self._diversion = diversion
+
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Read these partitions from these offsets, outside any group."""
+        if self._diversion:
+            self._diversion.divert(list(offsets))
         self._client.assign(self._names.their_partitions(offsets))
 
     def consume(self, max_records: int, timeout_s: float) -> list[Message]:
@@ -428,6 +463,20 @@ class KafkaConsumer:
             if not sound:
                 raise faults[0]
         return sound
+
+    def serve(self) -> None:
+        """Do what `consume` does besides reading records, without waiting.
+
+        Raises:
+            BrokerRetriableError: the broker is unreachable for now.
+            BrokerFatalError: this consumer cannot go on, or a record came here that was to be read elsewhere.
+        """
+        if self.consume(1, 0):
+            raise BrokerFatalError("consume", detail="a record came past its diversion")
+
+    def fault(self, code: int, reason: str) -> BrokerError:
+        """Return one of the library's errors as one of ours."""
+        return translate("consume", ck.KafkaError(code, reason))
 
     def is_member(self) -> bool:
         """Return whether the group counts on us, as far as we know.
@@ -501,8 +550,14 @@ class KafkaConsumer:
         low, high = self.bounds(self._names.partition(theirs))
         return high if theirs.offset == ck.OFFSET_END and theirs.error is None else low
 
+    def name_on_broker(self, topic: str) -> str:
+        """Return a topic's name with the deployment's prefix."""
+        return self._names.on_broker(topic)
+
     def close(self) -> None:
         """Leave the group."""
+        if self._diversion:
+            self._diversion.close()
         self._client.close()
 
     @staticmethod

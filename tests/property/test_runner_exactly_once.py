@@ -22,11 +22,15 @@ from shared.metrics import Health
 from shared.stream.broker import Consumer, Message, TopicPartition
 from shared.stream.commit import CommitPolicy
 from shared.stream.eviction import EvictionPolicy
+from shared.stream.fast_intake import ScanIntake
+from shared.stream.intake import Intake, MessageIntake
 from shared.stream.memory import MemoryBroker, MemoryConsumer
 from shared.stream.runner import Runner, RunnerParams
 from shared.stream.snapshot_writer import SnapshotPolicy
 from tests.stream_steps import HashStep, make_trade
 
+# The one that reads librdkafka's batches needs a real broker: tests/integration/test_fast_reads.py.
+intakes = st.sampled_from([MessageIntake, ScanIntake])
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "DOGE-USDT")
 
 
@@ -183,8 +187,10 @@ class Fleet:
         guarantee: str,
         batch_records: int,
         snapshots: SnapshotPolicy = WHOLE,
+        intake: Callable[[Consumer], Intake] = MessageIntake,
     ) -> None:
         self.broker = broker
+        self.intake = intake
         self.clock = TickingClock()
         self.guarantee = guarantee
         self.batch_records = batch_records
@@ -207,6 +213,7 @@ class Fleet:
                 params=params,
                 clock=self.clock,
                 health=Health(self.clock),
+                intake=self.intake,
             )
             runner.start()
             self.runners[worker] = runner
@@ -281,14 +288,20 @@ class Fleet:
     batch_records=st.integers(1, 9),
     partitions=st.integers(1, 4),
     snapshots=st.sampled_from([WHOLE, IN_SLICES]),
+    intake=intakes,
 )
 def test_exactly_once_repeats_nothing_and_loses_nothing(
-    tape: list[Entry], schedule: list[Turn], batch_records: int, partitions: int, snapshots: SnapshotPolicy
+    tape: list[Entry],
+    schedule: list[Turn],
+    batch_records: int,
+    partitions: int,
+    snapshots: SnapshotPolicy,
+    intake: Callable[[Consumer], Intake],
 ) -> None:
     broker = MortalBroker(partitions=partitions)
     broker.ensure_topics()
     publish(broker, tape)
-    fleet = Fleet(broker, "exactly_once", batch_records, snapshots)
+    fleet = Fleet(broker, "exactly_once", batch_records, snapshots, intake)
     for turn in schedule:
         fleet.do(turn)
     fleet.finish()
@@ -307,14 +320,20 @@ def test_exactly_once_repeats_nothing_and_loses_nothing(
     batch_records=st.integers(1, 9),
     partitions=st.integers(1, 4),
     snapshots=st.sampled_from([WHOLE, IN_SLICES]),
+    intake=intakes,
 )
 def test_at_least_once_loses_nothing_and_repeats_only_known_ids(
-    tape: list[Entry], schedule: list[Turn], batch_records: int, partitions: int, snapshots: SnapshotPolicy
+    tape: list[Entry],
+    schedule: list[Turn],
+    batch_records: int,
+    partitions: int,
+    snapshots: SnapshotPolicy,
+    intake: Callable[[Consumer], Intake],
 ) -> None:
     broker = MortalBroker(partitions=partitions)
     broker.ensure_topics()
     publish(broker, tape)
-    fleet = Fleet(broker, "at_least_once", batch_records, snapshots)
+    fleet = Fleet(broker, "at_least_once", batch_records, snapshots, intake)
     for turn in schedule:
         fleet.do(turn)
     fleet.finish()
