@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import engine as engine_benchmark
+from benchmarks import nab as nab_benchmark
 from benchmarks import pipeline as pipeline_benchmark
 from benchmarks.report import WriteOption
 from shared import logs
@@ -47,6 +48,12 @@ def engine(
 ) -> None:
     """What the engine alone costs per trade, whole and stage by stage."""
     engine_benchmark.run(trades=trades, markets=markets, rounds=rounds, write=write)
+
+
+@app.command()
+def nab(write: WriteOption = None) -> None:
+    """Score detectors of one series by the rules of the Numenta Anomaly Benchmark."""
+    nab_benchmark.run(write=write)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -21,10 +21,12 @@ from detector.budget import Budget
 from detector.catalogue import CATALOGUE
 from detector.combined import Combined
 from detector.engine import Engine, warm_up_kernels
-from detector.online.protocol import Stage
 from detector.params import EngineParams, make_calibration, make_detectors, make_features
 from shared.events import Trade
 from shared.stream.columns import TradeColumns
+
+if TYPE_CHECKING:
+    from detector.online.protocol import Stage
 
 _WARM_UP_ROUNDS: Final = 2
 _RATE_PER_S: Final = 20_000.0
@@ -166,7 +168,7 @@ class _Stages:
         with self._timed("features of 4 windows"):
             rows, clock_us = self._features.update(batch.runs, batch.tape)
         with self._timed("alert budget"):
-            self._budget.thresholds(batch.runs, clock_us)
+            self._budget.count(batch.runs, clock_us, rows[:, self._features.names.index("notional")])
         rarities = {}
         for name, detector in self._detectors.items():
             with self._timed(name):

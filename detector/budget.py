@@ -1,20 +1,22 @@
-"""From an alert budget to a threshold: how rare must a trade be, so that a day stays within its budget?
+"""A market's usual day, and the threshold that an alert budget makes of it.
 
-A rarity counts episodes per trade (`detector/calibration.py`), so a threshold t lets t times trades per day
-episodes a day pass on average. A budget is what a day should not exceed, and days differ: with half of the
-budget as the average, one day in 24 exceeds a budget of five if episodes come independently (Poisson), and
-one in 12 stays empty. So threshold = `AVERAGE_SHARE` budget / trades per day, at most `LARGEST_THRESHOLD`.
+How rare must a trade be, so that a day stays within its budget? A rarity counts episodes per trade
+(`detector/calibration.py`), so a threshold t lets t times trades per day episodes a day pass on average. A
+budget is what a day should not exceed, and days differ: with half of the budget as the average, one day in 24
+exceeds a budget of five if episodes come independently (Poisson), and one in 12 stays empty. So threshold =
+`AVERAGE_SHARE` budget / trades per day, at most `LARGEST_THRESHOLD`.
 
-Trades per day are counted by event time with weights that fade within a day, and divided by the share of a
-day's weight that the time since the first trade holds; that time counts as a minute at least.
+Trades per day, and their notional, are summed by event time with weights that fade within a day, and divided
+by the share of a day's weight that the time since the first trade holds; that time counts as a minute at
+least. The notional is not known in the first `KNOWN_AFTER_US`.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from detector.arrays import FloatVector, IntMatrix, IntVector, loaded, resized
+from detector.arrays import FloatMatrix, FloatVector, IntMatrix, IntVector, loaded, resized
 from detector.runs import Runs
 from shared.clock import MICROSECONDS_PER_DAY, MICROSECONDS_PER_SECOND
 from shared.stream.step import State
@@ -22,26 +24,45 @@ from shared.stream.step import State
 AVERAGE_SHARE: Final = 0.5
 # On a market of a few trades a day the budget alone would call every tenth trade rare.
 LARGEST_THRESHOLD: Final = 1e-3
+KNOWN_AFTER_US: Final = 300 * MICROSECONDS_PER_SECOND
 
 _SHORTEST_US: Final = 60 * MICROSECONDS_PER_SECOND
 _DAY_US: Final = float(MICROSECONDS_PER_DAY)
 _FIRST, _LATEST = range(2)
+_TRADES, _NOTIONAL = range(2)
+
+
+class Daily(NamedTuple):
+    """A market's usual day, after each of n trades.
+
+    Attributes:
+        thresholds: n, on rarity.
+        trades: n, per day.
+        notional: n, in quote units per day; NaN while that is unknown.
+    """
+
+    thresholds: FloatVector
+    trades: FloatVector
+    notional: FloatVector
 
 
 @njit(cache=True)
-def _count(
+def _count(  # noqa: PLR0917 - compiled; buffers come by position
     slots: IntVector,
     starts: IntVector,
     clock_us: IntVector,
+    notionals: FloatVector,
     budget: float,
-    weights: FloatVector,
+    sums: FloatMatrix,
     times: IntMatrix,
-    per_day: FloatVector,
-    out: FloatVector,
+    thresholds: FloatVector,
+    trades: FloatVector,
+    notional: FloatVector,
 ) -> None:
     for run in range(slots.shape[0]):
         slot = slots[run]
-        weight, first, latest = weights[slot], times[slot, _FIRST], times[slot, _LATEST]
+        weight, volume = sums[slot, _TRADES], sums[slot, _NOTIONAL]
+        first, latest = times[slot, _FIRST], times[slot, _LATEST]
         for i in range(starts[run], starts[run + 1]):
             now = clock_us[i]
             if weight == 0.0:
@@ -50,43 +71,51 @@ def _count(
                 # The market's clock was set back (see features.py): what was counted so far keeps its age.
                 first += now - latest
             elif now > latest:
-                weight *= np.exp((latest - now) / _DAY_US)
+                fade = np.exp((latest - now) / _DAY_US)
+                weight *= fade
+                volume *= fade
             latest = now
             weight += 1.0
+            volume += notionals[i]
             known = -np.expm1(-max(now - first, _SHORTEST_US) / _DAY_US)
-            per_day[i] = weight / known
-            out[i] = min(AVERAGE_SHARE * budget / per_day[i], LARGEST_THRESHOLD)
-        weights[slot], times[slot, _FIRST], times[slot, _LATEST] = weight, first, latest
+            trades[i] = weight / known
+            notional[i] = volume / known if now - first >= KNOWN_AFTER_US else np.nan
+            thresholds[i] = min(AVERAGE_SHARE * budget / trades[i], LARGEST_THRESHOLD)
+        sums[slot, _TRADES], sums[slot, _NOTIONAL] = weight, volume
+        times[slot, _FIRST], times[slot, _LATEST] = first, latest
 
 
 class Budget:
-    """Turns the alert budget, the same for every market, into thresholds on rarity."""
+    """Counts every market's days, and turns the alert budget, the same for all, into thresholds on rarity.
+
+    Memory: 32 bytes per market.
+    """
 
     def __init__(self, *, per_day: float) -> None:
         self._per_day = per_day
-        self._weights = np.zeros(0, np.float64)
+        self._sums = np.zeros((0, 2), np.float64)
         self._times = np.zeros((0, 2), np.int64)
 
     def open(self, slot: int, *, identity: str) -> None:  # noqa: ARG002 - a stage's signature
         """Begin to count a market's trades."""
-        self._weights = resized(self._weights, slot)
+        self._sums = resized(self._sums, slot)
         self._times = resized(self._times, slot)
-        self._weights[slot] = 0.0
+        self._sums[slot] = 0.0
         self._times[slot] = 0
 
     def close(self, slot: int) -> None:
         """Free a slot; its next market begins at nothing."""
 
-    def thresholds(self, runs: Runs, clock_us: IntVector) -> tuple[FloatVector, FloatVector]:
-        """Count n trades at their event times; return n thresholds and the n estimates of trades per day."""
-        trades_per_day = np.empty(len(clock_us), np.float64)
-        thresholds = np.empty(len(clock_us), np.float64)
-        _count(*runs, clock_us, self._per_day, self._weights, self._times, trades_per_day, thresholds)
-        return thresholds, trades_per_day
+    def count(self, runs: Runs, clock_us: IntVector, notionals: FloatVector) -> Daily:
+        """Count n trades at their event times, and return what is usual after each."""
+        n = len(clock_us)
+        daily = Daily(np.empty(n, np.float64), np.empty(n, np.float64), np.empty(n, np.float64))
+        _count(*runs, clock_us, notionals, self._per_day, self._sums, self._times, *daily)
+        return daily
 
     def state(self, slot: int) -> State:
         """Return a copy of a market's count."""
-        return {"weight": self._weights[slot : slot + 1].copy(), "times": self._times[slot].copy()}
+        return {"sums": self._sums[slot].copy(), "times": self._times[slot].copy()}
 
     def load_state(self, slot: int, state: State) -> None:
         """Go on from a state.
@@ -94,5 +123,5 @@ class Budget:
         Raises:
             ValueError: it is damaged.
         """
-        self._weights[slot] = loaded(state, "weight", self._weights, shape=(1,))[0]
+        self._sums[slot] = loaded(state, "sums", self._sums, shape=(2,))
         self._times[slot] = loaded(state, "times", self._times, shape=(2,))

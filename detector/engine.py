@@ -28,7 +28,7 @@ from shared.events import Trade
 from shared.stream.step import OutputEvent, State
 
 # Raise it when the engine finds or stores something else than before with the same parameters.
-_VERSION: Final = 2
+_VERSION: Final = 3
 _LARGEST: Final = 2**63 - 1
 
 
@@ -50,6 +50,7 @@ class Engine:
         """
         self._params = params
         self._features = make_features(params)
+        self._notional = self._features.names.index("notional")
         self._budget = Budget(per_day=params.budget_per_day)
         made = make_detectors(params, features=self._features.names) | dict(detectors or {})
         self._lanes = {name: Lane(detector, params) for name, detector in made.items()}
@@ -92,14 +93,13 @@ class Engine:
         if not batch.order.size:
             return []
         rows, clock_us = self._features.update(batch.runs, batch.tape)
-        thresholds, per_day = self._budget.thresholds(batch.runs, clock_us)
+        daily = self._budget.count(batch.runs, clock_us, rows[:, self._notional])
         evidence = Evidence(
             batch=batch,
             names=self._features.names,
             rows=rows,
             clock_us=clock_us,
-            thresholds=thresholds,
-            per_day=per_day,
+            daily=daily,
         )
         emissions = self._emissions(evidence)
         # By trade; of one trade, what was stopped comes first, then the detectors in their order.

@@ -1,9 +1,16 @@
 """Episodes: consecutive anomalies of one kind on one market are one story that opens, grows and closes.
 
-An episode opens with the first anomalous trade. It is updated when it has become markedly stranger than what
-was last told: a rarity `RARER` times lower, or, for detectors that decide on their score, a score `STRONGER`
-times higher. It closes when `quiet_us` of event time have passed without an anomalous trade, and that is told
-at the market's next trade, whenever it comes: event time alone decides, so a replay tells the same.
+An episode opens with the first anomalous trade: one beyond the threshold that meets the detector's floors. It
+stays open while trades are beyond a lower bar, floors or not: a rarity up to `HELD_RARITY` times the
+threshold, or, for detectors that decide on their score, a score from `HELD_SCORE` times the threshold on. So
+a burst that ebbs and flows around the threshold is one story. It closes when `quiet_us` of event time have
+passed without such a trade, and that is told at the market's next trade, whenever it comes: event time alone
+decides, so a replay tells the same.
+
+It is updated when an anomalous trade is markedly stranger than what was last told: a rarity `RARER` times
+lower, or a score `STRONGER` times higher. As rarities end at `detector.calibration.RESOLUTION` and thresholds
+at `detector.budget.LARGEST_THRESHOLD`, that makes six updates at most; of a fall in per cent, which ends at
+100, no more than log(100 / threshold) / log(1.5), five for a threshold of 10.
 
 The episodes of one detector on all markets lie in arrays by slot, and a kernel goes through a batch; Python
 is asked only where something is to be told (a turn).
@@ -33,13 +40,15 @@ from shared.errors import InvalidRecordError
 from shared.events import Anomaly, Episode, EpisodePhase
 from shared.stream.step import State
 
+HELD_RARITY: Final = 10.0
+HELD_SCORE: Final = 0.7
 RARER: Final = 10.0
 STRONGER: Final = 1.5
 
 _OPENED, _UPDATED, _CLOSED = range(3)
 _PHASES: Final = (EpisodePhase.OPENED, EpisodePhase.UPDATED, EpisodePhase.CLOSED)
 # Columns of the arrays by slot.
-_FIRST, _LAST, _TRADES = range(3)
+_FIRST, _LAST, _TRADES, _HELD = range(4)
 _PEAK_SCORE, _PEAK_RARITY, _TOLD = range(3)
 
 
@@ -65,12 +74,14 @@ class Verdicts(NamedTuple):
     Attributes:
         clock_us: n event times.
         over: n, whether a row is an anomaly.
+        held: n, whether a row holds an open episode open.
         scores: n.
         rarities: n; NaN counts as 1.
     """
 
     clock_us: IntVector
     over: BoolVector
+    held: BoolVector
     scores: FloatVector
     rarities: FloatVector
 
@@ -82,6 +93,7 @@ def _advance(  # noqa: PLR0917 - compiled; buffers come by position
     end_rows: IntVector,
     clock_us: IntVector,
     over: BoolVector,
+    held: BoolVector,
     scores: FloatVector,
     rarities: FloatVector,
     by_rarity: bool,  # noqa: FBT001 - numba passes by position
@@ -104,7 +116,7 @@ def _advance(  # noqa: PLR0917 - compiled; buffers come by position
                 continue
             now = clock_us[i]
             phase = -1
-            if is_open[slot] and (now - marks[slot, _LAST] > quiet_us or now < marks[slot, _LAST]):
+            if is_open[slot] and (now - marks[slot, _HELD] > quiet_us or now < marks[slot, _HELD]):
                 is_open[slot] = False
                 phase = _CLOSED
             elif over[i]:
@@ -120,10 +132,12 @@ def _advance(  # noqa: PLR0917 - compiled; buffers come by position
                     told = levels[slot, _TOLD]
                     is_stranger = rarity * RARER <= told if by_rarity else scores[i] >= STRONGER * told
                     phase = _UPDATED if is_stranger else -1
-                marks[slot, _LAST] = now
+                marks[slot, _LAST] = marks[slot, _HELD] = now
                 marks[slot, _TRADES] += 1
                 levels[slot, _PEAK_SCORE] = max(levels[slot, _PEAK_SCORE], scores[i])
                 levels[slot, _PEAK_RARITY] = min(levels[slot, _PEAK_RARITY], rarity)
+            elif held[i]:
+                marks[slot, _HELD] = now
             if phase >= 0:
                 phases[run] = phase
                 first_rows[run] = i
@@ -142,7 +156,7 @@ class Episodes:
         self._quiet_us = quiet_us
         self._by_rarity = decides_on == "rarity"
         self._is_open = np.zeros(0, np.bool_)
-        self._marks = np.zeros((0, 3), np.int64)
+        self._marks = np.zeros((0, 4), np.int64)
         self._levels = np.zeros((0, 3), np.float64)
         self._told: dict[int, Anomaly] = {}
 
@@ -240,6 +254,7 @@ class Episodes:
             "opened_us": int(self._marks[slot, _FIRST]),
             "last_us": int(self._marks[slot, _LAST]),
             "trades": int(self._marks[slot, _TRADES]),
+            "held_us": int(self._marks[slot, _HELD]),
             "peak_score": float(self._levels[slot, _PEAK_SCORE]),
             "peak_rarity": float(self._levels[slot, _PEAK_RARITY]),
             "told": codec.encode(self._told[slot]).decode(),
@@ -253,7 +268,8 @@ class Episodes:
         """
         if not state:
             return
-        self._marks[slot] = [loaded_int(state, name) for name in ("opened_us", "last_us", "trades")]
+        names = ("opened_us", "last_us", "trades", "held_us")
+        self._marks[slot] = [loaded_int(state, name) for name in names]
         self._levels[slot, :_TOLD] = [loaded_float(state, name) for name in ("peak_score", "peak_rarity")]
         try:
             self.told(slot, codec.decode(loaded_str(state, "told").encode(), Anomaly))

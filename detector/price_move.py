@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from detector.arrays import BoolVector, FloatMatrix
 from detector.online.protocol import Finding
-from detector.wording import percent, recurrence
+from detector.wording import percent, recurrence, times
+
+_MOVE_S: Final = 10.0
+_DAY_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +41,26 @@ class PriceFloors:
 
 
 def move_sentence(finding: Finding) -> str:
-    """Return direction and size of the move, its volume and sides, and how often such a thing happens."""
+    """Return direction and size of the move, its volume and sides, and how often such a thing happens.
+
+    The usual volume is that of 10 s at the market's rate of the last day; in the first minutes of a market it
+    is unknown, and left out.
+    """
     features = finding.features
     move = features["return_10s"]
-    verb = "rose" if move > 0 else "fell"
-    share = (1.0 + abs(features["imbalance_10s"])) / 2.0
-    side = "buys" if features["imbalance_10s"] > 0 else "sells"
-    volume = features["notional_10s"]
-    before = (features["notional_300s"] - volume) / 29.0
-    on = f" on {volume / before:,.1f} times the volume of the 5 minutes before" if before > 0 else ""
+    moved = f"{'rose' if move > 0 else 'fell'} {percent(abs(move))}" if move else "stood still"
+    usual = finding.notional_per_day * _MOVE_S / _DAY_S
+    volume = f" on {times(features['notional_10s'] / usual)} the usual volume" if usual > 0 else ""
     return (
-        f"{finding.symbol} {verb} {percent(abs(move))} in 10 s{on}, {share * 100:.0f} % of it {side}; "
+        f"{finding.symbol} {moved} in 10 s{volume}, {_sides(features['imbalance_10s'])}; "
         f"something like this happens {recurrence(finding)}."
     )
+
+
+def _sides(imbalance: float) -> str:
+    """Return which share of the volume was bought or sold: `93 % of it sells`."""
+    share = round((1.0 + abs(imbalance)) * 50.0)
+    if share == 50:
+        return "half of it sells"
+    side = "buys" if imbalance > 0 else "sells"
+    return f"all of it {side}" if share == 100 else f"{share} % of it {side}"

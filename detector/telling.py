@@ -8,11 +8,13 @@ import msgspec
 import numpy as np
 
 from detector import severity
-from detector.arrays import BoolVector, FloatMatrix, FloatVector, IntVector
+from detector.arrays import FloatMatrix, IntVector
 from detector.batch import Batch
-from detector.episodes import Turn, Verdicts
+from detector.budget import Daily
+from detector.episodes import HELD_RARITY, HELD_SCORE, Turn, Verdicts
 from detector.lane import CombinedLane, Custody, Judgement, Lane
 from detector.online.protocol import Finding
+from detector.wording import duration
 from shared import codec
 from shared.clock import MICROSECONDS_PER_SECOND
 from shared.events import Anomaly, EpisodePhase, Quarantine, Trade, Window
@@ -46,16 +48,14 @@ class Evidence:
         names: of the features.
         rows: n rows of features.
         clock_us: n event times after the rule for late trades.
-        thresholds: n, on rarity.
-        per_day: n, trades per day of the market.
+        daily: thresholds, and what is usual on the market.
     """
 
     batch: Batch
     names: tuple[str, ...]
     rows: FloatMatrix
     clock_us: IntVector
-    thresholds: FloatVector
-    per_day: FloatVector
+    daily: Daily
 
 
 class Teller:
@@ -69,9 +69,8 @@ class Teller:
     def tell(self) -> list[Emission]:
         """Run the lane's episodes over the batch, and return what is to be told, market by market."""
         emissions: list[Emission] = []
-        over = self._over()
-        self._silence(over)
-        verdicts = Verdicts(self._evidence.clock_us, over, self._judgement.scores, self._judgement.rarities)
+        verdicts = self._verdicts()
+        self._silence(verdicts)
         for turn in self._lane.episodes.turns(self._runs, verdicts):
             if turn.episode.phase == EpisodePhase.CLOSED:
                 emissions.append(Emission(turn.row, self._closed(turn)))
@@ -79,7 +78,7 @@ class Teller:
             try:
                 event = self._anomaly(turn)
             except Exception as error:  # noqa: BLE001 - a detector's sentence may raise too: quarantine
-                self._mute(turn, error, over)
+                self._mute(turn, error, verdicts)
             else:
                 self._lane.episodes.told(turn.slot, event)
                 emissions.append(Emission(turn.row, event))
@@ -89,25 +88,27 @@ class Teller:
         """Return where the lane's detector was stopped or released."""
         return self._told(self._judgement.custody)
 
-    def _over(self) -> BoolVector:
-        judgement, judge = self._judgement, self._lane.judge
+    def _verdicts(self) -> Verdicts:
+        judgement, judge, evidence = self._judgement, self._lane.judge, self._evidence
         if judge.decides_on == "rarity":
-            over = judgement.rarities <= self._evidence.thresholds
+            over = judgement.rarities <= evidence.daily.thresholds
+            held = judgement.rarities <= HELD_RARITY * evidence.daily.thresholds
         else:
             over = judgement.scores >= judge.threshold
+            held = judgement.scores >= HELD_SCORE * judge.threshold
         over &= judgement.eligible
-        return over
+        return Verdicts(evidence.clock_us, over, held, judgement.scores, judgement.rarities)
 
-    def _silence(self, over: BoolVector) -> None:
+    def _silence(self, verdicts: Verdicts) -> None:
         """Hear nothing of markets where the lane is muted, until it is released."""
         absent = self._lane.muted.absent(self._runs.slots)
         if absent is None:
             return
         for (slot, part), is_absent in zip(self._runs.each(), absent.tolist(), strict=True):
             if is_absent:
-                self._release(slot, part.start, part.stop, over)
+                self._release(slot, part.start, part.stop, verdicts)
 
-    def _mute(self, turn: Turn, error: Exception, over: BoolVector) -> None:
+    def _mute(self, turn: Turn, error: Exception, verdicts: Verdicts) -> None:
         now_us = int(self._evidence.clock_us[turn.row])
         until_us = self._lane.muted.stop(turn.slot, now_us=now_us)
         self._lane.episodes.drop_untold(turn.slot)
@@ -115,11 +116,11 @@ class Teller:
         # When it raised on the very trade that it came back for, that was no release.
         self._changes = [known for known in self._changes if known[:2] != change[:2]] + [change]
         run = int(np.flatnonzero(self._runs.slots == turn.slot)[0])
-        self._release(turn.slot, turn.row + 1, int(self._runs.starts[run + 1]), over)
+        self._release(turn.slot, turn.row + 1, int(self._runs.starts[run + 1]), verdicts)
 
-    def _release(self, slot: int, start: int, end: int, over: BoolVector) -> None:
+    def _release(self, slot: int, start: int, end: int, verdicts: Verdicts) -> None:
         row = self._lane.muted.release(slot, self._evidence.clock_us, start, end)
-        over[start:row] = False
+        verdicts.over[start:row] = verdicts.held[start:row] = False
         if row < end:
             self._changes.append(Custody(slot, row))
 
@@ -128,7 +129,7 @@ class Teller:
         trade = self._evidence.batch.trade(row)
         finding = self._finding(row, trade)
         by_rarity = judge.decides_on == "rarity"
-        threshold = float(self._evidence.thresholds[row]) if by_rarity else judge.threshold
+        threshold = float(self._evidence.daily.thresholds[row]) if by_rarity else judge.threshold
         identity = self._identify(trade, turn.episode.phase)
         now_us = int(self._evidence.clock_us[row])
         return Anomaly(
@@ -170,7 +171,8 @@ class Teller:
             score=float(judgement.scores[row]),
             usual_score=float(judgement.usual[row]),
             rarity=None if math.isnan(rarity) else rarity,
-            trades_per_day=float(evidence.per_day[row]),
+            trades_per_day=float(evidence.daily.trades[row]),
+            notional_per_day=float(evidence.daily.notional[row]),
         )
 
     def _closed(self, turn: Turn) -> Anomaly:
@@ -179,7 +181,7 @@ class Teller:
         assert told is not None
         trade = self._evidence.batch.trade(turn.row)
         seconds = (episode.last_us - episode.opened_us) / MICROSECONDS_PER_SECOND
-        trades = "1 trade" if episode.trades == 1 else f"{episode.trades:,} trades"
+        trades = "1 trade" if episode.trades == 1 else f"{episode.trades:,} trades in {duration(seconds)}"
         return msgspec.structs.replace(
             told,
             anomaly_id=self._identify(trade, EpisodePhase.CLOSED),
@@ -189,7 +191,7 @@ class Teller:
             trade_id=trade.trade_id,
             price=trade.price,
             window=Window(start_us=episode.opened_us, end_us=episode.last_us),
-            reason=f"Over, after {trades} in {seconds:,.3g} s. It was: {told.reason}",
+            reason=f"Over, after {trades}. It was: {told.reason}",
             episode=episode,
         )
 

@@ -11,10 +11,34 @@ _DAYS_PER_YEAR: Final = 365.0
 
 
 def percent(fraction: float) -> str:
-    """Return a fraction as a percentage: `12.3 %`, `0.45 %`, `93 %`."""
+    """Return a fraction as a percentage: `120 %`, `1.8 %`, `0.45 %`, `0.012 %`."""
     value = fraction * 100.0
-    digits = 0 if value >= 100.0 else 1 if value >= 10.0 else 2
+    if value and abs(value) < 0.0995:
+        return f"{value:.2g} %"
+    digits = 0 if value >= 99.95 else 1 if value >= 0.995 else 2
     return f"{value:,.{digits}f} %"
+
+
+def times(ratio: float) -> str:
+    """Return how many times as much: `41 times`, `1.9 times`, `a fifth of`, `a small part of`."""
+    if ratio >= 0.95:
+        return f"{ratio:,.0f} times" if ratio >= 9.95 else f"{ratio:.1f} times"
+    parts = ("two thirds of", "half", "a third of", "a quarter of", "a fifth of", "a tenth of")
+    for part, least in zip(parts, (0.58, 0.42, 0.29, 0.225, 0.15, 0.07), strict=True):
+        if ratio >= least:
+            return part
+    return "a small part of"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as its largest unit tells it: `14 ms`, `2.6 s`, `41 s`, `9 min`, `3.2 h`."""
+    if seconds < 0.0005:
+        return "less than 1 ms"
+    for unit, length, until in (("ms", 1e-3, 0.9995), ("s", 1.0, 119.5), ("min", 60.0, 7_170.0)):
+        if seconds < until:
+            value = seconds / length
+            return f"{value:.0f} {unit}" if value >= 9.95 else f"{value:.1f} {unit}"
+    return f"{seconds / 3600.0:,.1f} h"
 
 
 def amount(value: float) -> str:

@@ -9,6 +9,7 @@ A detector comes in one of two shapes. `DetectorStage` is the fast one, for comp
 makes a stage of it.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -73,6 +74,7 @@ class Finding:
         usual_score: median score of this market so far; NaN while that is unknown.
         rarity: episodes per trade that are at least this strange; None while that is unknown.
         trades_per_day: of this market, for turning a rarity into a time.
+        notional_per_day: of this market, for saying what is usual; NaN while that is unknown.
     """
 
     symbol: str
@@ -83,6 +85,7 @@ class Finding:
     usual_score: float
     rarity: float | None
     trades_per_day: float
+    notional_per_day: float = math.nan
 
 
 class Stage(Protocol):

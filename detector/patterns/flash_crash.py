@@ -33,7 +33,7 @@ from detector.features import window_label
 from detector.online.protocol import DecidesOn, Finding, Scale, Scored
 from detector.patterns.memoryless import Memoryless
 from detector.runs import Runs
-from detector.wording import percent, price
+from detector.wording import duration, percent, price
 from shared.codec import content_id
 
 _VERSION: Final = 1
@@ -87,6 +87,6 @@ class FlashCrash(Memoryless):
         seconds = finding.features[f"drawdown_age_{self._label}"]
         highest = finding.price / (1.0 - fall)
         return (
-            f"{finding.symbol} fell {percent(fall)} within {seconds:.3g} s "
+            f"{finding.symbol} fell {percent(fall)} within {duration(seconds)} "
             f"(from {price(float(f'{highest:.10g}'))} to {price(finding.price)})."
         )

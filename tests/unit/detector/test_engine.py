@@ -147,7 +147,7 @@ def test_evicting_forgets() -> None:
         ("venues", 2),
         ("venues", "x"),
         ("0/features/trades", np.zeros(3)),
-        ("0/budget/weight", None),
+        ("0/budget/sums", None),
         ("0/zscore/detector/window", np.zeros((2, 3))),
         ("0/forest/calibrator/unit", 1),
         ("0/combined/muted/is_out", 0),

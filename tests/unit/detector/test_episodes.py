@@ -41,6 +41,7 @@ def verdicts(
     times_us: list[int],
     *,
     over: list[bool],
+    held: list[bool] | None = None,
     scores: list[float] | None = None,
     rarities: list[float] | None = None,
 ) -> Verdicts:
@@ -48,6 +49,7 @@ def verdicts(
     return Verdicts(
         np.array(times_us, np.int64),
         np.array(over, np.bool_),
+        np.array(held or over, np.bool_),
         np.array(scores or [1.0] * n),
         np.array(rarities or [1e-4] * n),
     )
@@ -105,6 +107,16 @@ def test_silence_closes_at_the_first_trade_after_it() -> None:
     assert phases(turns) == [(0, "closed")], "61 s after the last anomalous trade"
     assert (turns[0].episode.last_us, turns[0].episode.trades) == (1_000_000, 2)
     assert not episodes.is_running(0)
+
+
+def test_a_lower_bar_holds_it_open_and_opens_nothing() -> None:
+    times = [0, 40_000_000, 80_000_000, 130_000_000, 200_000_000]
+    held = [False, True, True, False, True]
+    rows = verdicts(times, over=[True, False, False, True, False], held=held)
+    assert phases(told(made(), rows)) == [(0, "opened"), (4, "closed")]
+    episode = told(made(), rows)[1].episode
+    assert (episode.trades, episode.last_us) == (2, 130_000_000)
+    assert not told(made(), verdicts(times, over=[False] * 5, held=held))
 
 
 def test_exactly_the_quiet_time_is_not_longer_than_it() -> None:

@@ -9,6 +9,8 @@ import pytest
 @pytest.mark.parametrize(
     "module",
     [
+        "detector.evaluation",
+        "detector.online.univariate",
         "detector.online.zscore",
         "detector.online.forest",
         "detector.patterns.whale",

@@ -38,7 +38,7 @@ def test_the_sentence_says_from_where_to_where() -> None:
         rarity=None,
         trades_per_day=1_000.0,
     )
-    assert crash.sentence(finding) == "SKY-USDT fell 12.3 % within 210 s (from 0.0643 to 0.0564)."
+    assert crash.sentence(finding) == "SKY-USDT fell 12.3 % within 3.5 min (from 0.0643 to 0.0564)."
 
 
 @pytest.mark.parametrize("drop_pct", [0.0, 100.0])
