@@ -13,6 +13,7 @@ import pytest
         "detector.online.univariate",
         "detector.online.zscore",
         "detector.online.forest",
+        "detector.online.ensemble",
         "detector.patterns.whale",
         "detector.patterns.flash_crash",
     ],
