@@ -11,6 +11,7 @@ import typer
 from benchmarks import engine as engine_benchmark
 from benchmarks import nab as nab_benchmark
 from benchmarks import pipeline as pipeline_benchmark
+from benchmarks import windows as windows_benchmark
 from benchmarks.report import WriteOption
 from shared import logs
 from shared.errors import TapewatchError
@@ -54,6 +55,17 @@ def engine(
 def nab(write: WriteOption = None) -> None:
     """Score detectors of one series by the rules of the Numenta Anomaly Benchmark."""
     nab_benchmark.run(write=write)
+
+
+@app.command()
+def windows(
+    trades: Annotated[int, typer.Option(min=5_000, help="trades of each series")] = 50_000,
+    markets: Annotated[int, typer.Option(min=1, help="that ours is fed with at once")] = 33,
+    rounds: Annotated[int, typer.Option(min=1, help="medians are shown")] = 7,
+    write: WriteOption = None,
+) -> None:
+    """How right sliding windows stay after a spike, and what they cost; beside pandas, polars and others."""
+    windows_benchmark.run(trades=trades, markets=markets, rounds=rounds, write=write)
 
 
 if __name__ == "__main__":
