@@ -1,5 +1,7 @@
 """`python -m detector`: judge the trades of the topic and publish anomalies, until stopped.
 
+`python -m detector explain RECORDING --market M --at TIME` says why something was, or was not, an anomaly.
+
 To scale out, start more of them with different `--instance` numbers; Kafka shares the partitions. The number
 makes the transactional id, so a restarted process fences what a killed one left open.
 """
@@ -8,16 +10,23 @@ import signal
 import socket
 import sys
 import threading
-from typing import Annotated
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
+from rich.console import Console
 
 import config
+from detector import explain as explaining
+from detector.catalogue import CATALOGUE
 from detector.engine import Engine, warm_up_kernels
 from detector.params import EngineParams
 from shared import logs, metrics
-from shared.clock import SystemClock
+from shared.clock import MICROSECONDS_PER_SECOND, SystemClock
 from shared.errors import ConfigError, TapewatchError
+from shared.recordings import read
 from shared.status import StatusReporter
 from shared.stream import fast_intake
 from shared.stream.eviction import EvictionPolicy
@@ -28,6 +37,7 @@ from shared.stream.runner import Runner, RunnerParams
 from shared.stream.snapshot_writer import SnapshotPolicy
 
 _WORKER = "detector"
+_TIME_FORMATS: Final = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%d %H:%M:%S"]
 
 
 def engine_params(settings: config.Settings) -> EngineParams:
@@ -56,10 +66,17 @@ def engine_params(settings: config.Settings) -> EngineParams:
         raise ConfigError([f"DETECTOR_ENABLED: {error}"]) from error
 
 
+app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback(invoke_without_command=True)
 def main(
+    context: typer.Context,
     instance: Annotated[int, typer.Option(min=1, help="number of this process on this machine")] = 1,
 ) -> None:
     """Judge the trades of the topic until stopped."""
+    if context.invoked_subcommand is not None:
+        return
     settings = config.load_or_exit()
     logs.configure(worker=_WORKER, level=settings.log_level)
     stop = threading.Event()
@@ -71,6 +88,32 @@ def main(
         logs.get_logger().error("detector_failed", error=str(error), kind=type(error).__name__)
         print(error, file=sys.stderr)  # noqa: T201 - a sentence for whoever started us
         raise SystemExit(1) from error
+
+
+@app.command()
+def explain(
+    recordings: Annotated[list[Path], typer.Argument(exists=True, help="in any known form")],
+    market: Annotated[str, typer.Option(help="BASE-QUOTE")],
+    at: Annotated[datetime, typer.Option(formats=_TIME_FORMATS, help="event time, UTC")],
+    plot: Annotated[Path | None, typer.Option(help="write a picture to this HTML file")] = None,
+) -> None:
+    """Say why something was, or was not, an anomaly at a moment of a recording, by the present settings."""
+    from detector import explain_view  # noqa: PLC0415 - pictures would delay every start of the worker
+
+    params = replace(engine_params(config.load_or_exit()), enabled=tuple(entry.name for entry in CATALOGUE))
+    at_us = round(at.replace(tzinfo=UTC).timestamp() * MICROSECONDS_PER_SECOND)
+    try:
+        found = explaining.explain(read(recordings, markets=[market]), params, at_us=at_us)
+    except TapewatchError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a sentence for whoever started us
+        raise SystemExit(1) from error
+    if found is None:
+        print(f"there is no trade of {market} until {at}", file=sys.stderr)  # noqa: T201 - as above
+        raise SystemExit(1)
+    # A pipe has no width: sentences need room all the same.
+    Console(width=None if sys.stdout.isatty() else 180).print(explain_view.tables(found))
+    if plot is not None:
+        explain_view.write_plot(found, plot)
 
 
 def _run(settings: config.Settings, *, instance: str, stop: threading.Event) -> None:
@@ -102,4 +145,4 @@ def _run(settings: config.Settings, *, instance: str, stop: threading.Event) -> 
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

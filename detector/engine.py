@@ -11,8 +11,8 @@ per market and detector. What it returns does not depend on how trades are cut i
 markets.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from detector.arrays import loaded_str, nested, under
 from detector.batch import sort_by_market
@@ -31,6 +31,8 @@ from shared.stream.step import OutputEvent, State
 _VERSION: Final = 3
 _LARGEST: Final = 2**63 - 1
 
+Witness: TypeAlias = Callable[[Evidence, Mapping[str, Judgement]], None]
+
 
 class Engine:
     """Judges the trades of many markets.
@@ -41,19 +43,29 @@ class Engine:
         rejected_trades: trades passed over since the start because a number in them made no sense.
     """
 
-    def __init__(self, params: EngineParams, *, detectors: Mapping[str, DetectorStage] | None = None) -> None:
+    def __init__(
+        self,
+        params: EngineParams,
+        *,
+        detectors: Mapping[str, DetectorStage] | None = None,
+        witness: Witness | None = None,
+    ) -> None:
         """Make an engine without any market.
 
         Args:
             params: what it finds.
             detectors: by name in the catalogue, to be used instead of those that the parameters make.
+            witness: is shown every batch with all that was made of it; then every row is explained, and not
+                only what can become an anomaly.
         """
         self._params = params
         self._features = make_features(params)
         self._notional = self._features.names.index("notional")
         self._budget = Budget(per_day=params.budget_per_day)
         made = make_detectors(params, features=self._features.names) | dict(detectors or {})
-        self._lanes = {name: Lane(detector, params) for name, detector in made.items()}
+        self._lanes = {
+            name: Lane(detector, params, explain_all=witness is not None) for name, detector in made.items()
+        }
         self._combined = {
             entry.name: (
                 CombinedLane((self._lanes[entry.members[0]], self._lanes[entry.members[1]]), params),
@@ -68,6 +80,7 @@ class Engine:
         # One slot per venue of a market: the place of its state in every stage.
         self._slots: dict[tuple[str, str], int] = {}
         self._venues: dict[str, dict[str, int]] = {}
+        self._witness = witness
         self._paused: set[str] = set()
         self._free: list[int] = []
         self._slots_made = 0
@@ -121,6 +134,8 @@ class Engine:
         for name in self._published:
             lane_or_combined = self._combined[name][0] if name in self._combined else self._lanes[name]
             emissions += Teller(lane_or_combined, judgements[name], evidence).tell()
+        if self._witness is not None:
+            self._witness(evidence, judgements)
         return emissions
 
     def _slot_of(self, venue: tuple[str, str]) -> int:

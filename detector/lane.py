@@ -123,7 +123,8 @@ class Lane:
         muted: where it raised while telling: it judges on, for what combines it, and tells nothing.
     """
 
-    def __init__(self, stage: DetectorStage, params: EngineParams) -> None:
+    def __init__(self, stage: DetectorStage, params: EngineParams, *, explain_all: bool = False) -> None:
+        self._explain_all = explain_all
         self.judge: Judge = stage
         self.fingerprint = _published_fingerprint(stage, params)
         self.episodes = _episodes(stage, params)
@@ -174,7 +175,7 @@ class Lane:
     def _attempt(self, runs: Runs, rows: FloatMatrix) -> Scored | None:
         """Return the judgement of all rows; None when the detector cannot take one of them."""
         try:
-            return self._stage.score_learn(runs, rows)
+            return self._stage.score_learn(runs, rows, explain_all=self._explain_all)
         except Exception:  # noqa: BLE001 - whatever a detector raises is its quarantine, found row by row
             return None
 

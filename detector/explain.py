@@ -1,0 +1,215 @@
+"""Why something was, or was not, an anomaly: the engine's whole judgement of one trade of a recording.
+
+The recording is judged from its beginning, as the engine would have, so warm-up and memory are those that the
+detectors had then.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from detector.arrays import FloatVector, IntVector
+from detector.combined import Combined
+from detector.engine import Engine
+from detector.lane import Judgement
+from detector.params import EngineParams, make_detectors
+from detector.telling import Evidence
+from shared.clock import MICROSECONDS_PER_SECOND
+from shared.events import Anomaly, Trade
+
+# What is kept for a picture, before and after the moment.
+_BEFORE_US: Final = 900 * MICROSECONDS_PER_SECOND
+_AFTER_US: Final = 300 * MICROSECONDS_PER_SECOND
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What one detector made of a trade.
+
+    Attributes:
+        detector: its name.
+        score: raw; None while it warms up.
+        usual_score: median so far; None while that is unknown.
+        rarity: probability per trade of something at least this strange; None while that is unknown.
+        threshold: rarity or score that makes an anomaly.
+        decides_on: `rarity` or `score`.
+        meets_floors: whether the absolute floors are met.
+        contributions: share of the score, by feature.
+    """
+
+    detector: str
+    score: float | None
+    usual_score: float | None
+    rarity: float | None
+    threshold: float
+    decides_on: str
+    meets_floors: bool
+    contributions: dict[str, float]
+
+    @property
+    def strangeness(self) -> float | None:
+        """How many times beyond its threshold; 1 and more is an anomaly if the floors are met."""
+        if self.decides_on == "score":
+            return None if self.score is None else self.score / self.threshold
+        return None if self.rarity is None else self.threshold / self.rarity
+
+    @property
+    def conclusion(self) -> str:
+        """Why it was, or was not, an anomaly, in a few words."""
+        if self.strangeness is None:
+            return "no anomaly: still warming up"
+        if self.strangeness < 1.0:
+            return f"no anomaly: at {self.strangeness * 100:.3g} % of its threshold"
+        times = f"{self.strangeness:,.3g} times beyond its threshold"
+        return f"anomaly: {times}" if self.meets_floors else f"no anomaly: {times}, but below the floors"
+
+
+class Course(NamedTuple):
+    """The time around the moment, for a picture; n trades.
+
+    Attributes:
+        times_us: event times.
+        prices: quote units.
+        strangeness: per detector, times beyond its threshold; NaN while unknown.
+    """
+
+    times_us: IntVector
+    prices: FloatVector
+    strangeness: Mapping[str, FloatVector]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """The judgement of one trade.
+
+    Attributes:
+        trade: the last one at or before the moment.
+        features: by name.
+        verdicts: one per detector.
+        anomalies: what was told around the moment.
+        course: the time around it.
+    """
+
+    trade: Trade
+    features: dict[str, float]
+    verdicts: list[Verdict]
+    anomalies: list[Anomaly]
+    course: Course
+
+
+class _Judge(NamedTuple):
+    decides_on: str
+    threshold: float
+    columns: tuple[str, ...]
+
+
+@dataclass
+class _Witness:
+    """Keeps what the engine made of the trades around a moment."""
+
+    judges: Mapping[str, _Judge]
+    at_us: int
+    found: Explanation | None = None
+    courses: list[Course] = field(default_factory=list)
+
+    def __call__(self, evidence: Evidence, judgements: Mapping[str, Judgement]) -> None:
+        # Rows are sorted by venue; time goes on in the order in which the trades came.
+        rows = np.argsort(evidence.batch.order)
+        times_us = evidence.clock_us[rows]
+        until = rows[times_us <= self.at_us]
+        if until.size:
+            self.found = self._explanation(int(until[-1]), evidence, judgements)
+        near = rows[(times_us >= self.at_us - _BEFORE_US) & (times_us <= self.at_us + _AFTER_US)]
+        if near.size:
+            strangeness = {
+                name: self._strangeness(name, judgement, evidence)[near]
+                for name, judgement in judgements.items()
+            }
+            prices = evidence.batch.tape.prices[near]
+            self.courses.append(Course(evidence.clock_us[near], prices, strangeness))
+
+    def _strangeness(self, name: str, judgement: Judgement, evidence: Evidence) -> FloatVector:
+        judge = self.judges[name]
+        if judge.decides_on == "score":
+            return judgement.scores / judge.threshold
+        return evidence.daily.thresholds / judgement.rarities
+
+    def _explanation(self, row: int, evidence: Evidence, judgements: Mapping[str, Judgement]) -> Explanation:
+        return Explanation(
+            trade=evidence.batch.trade(row),
+            features=dict(zip(evidence.names, evidence.rows[row].tolist(), strict=True)),
+            verdicts=[
+                self._verdict(name, judgement, row, budget=float(evidence.daily.thresholds[row]))
+                for name, judgement in judgements.items()
+            ],
+            anomalies=[],
+            course=Course(np.empty(0, np.int64), np.empty(0), {}),
+        )
+
+    def _verdict(self, name: str, judgement: Judgement, row: int, *, budget: float) -> Verdict:
+        judge = self.judges[name]
+        return Verdict(
+            detector=name,
+            score=_known(judgement.scores[row]),
+            usual_score=_known(judgement.usual[row]),
+            rarity=_known(judgement.rarities[row]),
+            threshold=judge.threshold if judge.decides_on == "score" else budget,
+            decides_on=judge.decides_on,
+            meets_floors=bool(judgement.eligible[row]),
+            contributions=dict(zip(judge.columns, judgement.explain(row).tolist(), strict=True)),
+        )
+
+
+def explain(batches: Iterable[Sequence[Trade]], params: EngineParams, *, at_us: int) -> Explanation | None:
+    """Judge the trades of one market up to a moment, and return the judgement of the last one.
+
+    Args:
+        batches: trades in time order.
+        params: of the engine.
+        at_us: the moment, event time.
+
+    Returns:
+        The judgement; None when there is no trade at or before the moment.
+    """
+    witness = _Witness(judges=_judges(params), at_us=at_us)
+    engine = Engine(params, witness=witness)
+    told: list[Anomaly] = []
+    for batch in batches:
+        events = (event for event in engine.on_batch(batch) if isinstance(event, Anomaly))
+        told += [event for event in events if -_BEFORE_US <= event.event_time_us - at_us <= _AFTER_US]
+        if batch and batch[-1].event_time_us > at_us + _AFTER_US:
+            break
+    if witness.found is None:
+        return None
+    return replace(witness.found, anomalies=told, course=_joined(witness.courses))
+
+
+def _judges(params: EngineParams) -> dict[str, _Judge]:
+    made = make_detectors(params, features=params.features.names)
+    judges = {
+        name: _Judge(str(detector.decides_on), detector.threshold, detector.columns)
+        for name, detector in made.items()
+    }
+    if Combined.name in params.enabled:
+        first, second = (made[member].columns for member in Combined.members)
+        combined = Combined(member_columns=(first, second), member_fingerprints="")
+        judges[Combined.name] = _Judge(str(combined.decides_on), combined.threshold, combined.columns)
+    return judges
+
+
+def _joined(courses: Sequence[Course]) -> Course:
+    if not courses:
+        return Course(np.empty(0, np.int64), np.empty(0), {})
+    strangeness = {
+        name: np.concatenate([course.strangeness[name] for course in courses])
+        for name in courses[0].strangeness
+    }
+    times_us = np.concatenate([course.times_us for course in courses])
+    return Course(times_us, np.concatenate([course.prices for course in courses]), strangeness)
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

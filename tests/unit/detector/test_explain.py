@@ -1,0 +1,73 @@
+"""Explain: the whole judgement of one trade, whether it was an anomaly or not."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from detector.explain import Explanation, explain
+from detector.explain_view import tables, write_plot
+from tests.data.detector_tapes import SMALL, altered, crash, market
+
+TRADES = crash(market(1_500), at=900, depth=0.05, length=40)
+
+
+def explained(number: int, *, size: int = 100) -> Explanation:
+    batches = [TRADES[start : start + size] for start in range(0, len(TRADES), size)]
+    found = explain(batches, SMALL, at_us=TRADES[number].event_time_us)
+    assert found is not None
+    return found
+
+
+def test_a_crash_is_explained_by_every_detector() -> None:
+    found = explained(905)
+    verdicts = {verdict.detector: verdict for verdict in found.verdicts}
+    assert set(verdicts) == set(SMALL.enabled)
+    assert found.trade.event_time_us == TRADES[905].event_time_us
+    crashed = verdicts["flash_crash"]
+    assert crashed.conclusion.startswith("anomaly: 2.")
+    assert (crashed.threshold, crashed.meets_floors) == (2.0, True)
+    assert sum(verdicts["zscore"].contributions.values()) == pytest.approx(1.0)
+    assert "flash_crash" in {event.detector for event in found.anomalies}
+
+
+def test_what_was_none_is_explained_too() -> None:
+    verdicts = {verdict.detector: verdict for verdict in explained(800).verdicts}
+    assert all(verdict.conclusion.startswith("no anomaly: ") for verdict in verdicts.values())
+    assert not verdicts["whale"].meets_floors
+    assert sum(verdicts["zscore"].contributions.values()) == pytest.approx(1.0)
+    assert sum(verdicts["forest"].contributions.values()) in {pytest.approx(1.0), 0.0}
+    young = {verdict.detector: verdict.conclusion for verdict in explained(20).verdicts}
+    assert young["zscore"] == "no anomaly: still warming up"
+
+
+def test_batches_change_nothing() -> None:
+    one, other = explained(905), explained(905, size=7)
+    assert one.verdicts == other.verdicts
+    assert one.anomalies == [event for event in one.anomalies if event in other.anomalies]
+
+
+def test_before_the_first_trade_there_is_nothing() -> None:
+    assert explain([TRADES], SMALL, at_us=TRADES[0].event_time_us - 1) is None
+
+
+def test_another_venue_is_another_judgement() -> None:
+    others = [altered(trade, exchange="kraken") for trade in TRADES]
+    both = [trade for pair in zip(TRADES, others, strict=True) for trade in pair]
+    found = explain(
+        [both], dataclasses.replace(SMALL, enabled=("flash_crash",)), at_us=TRADES[905].event_time_us
+    )
+    assert found is not None
+    assert [verdict.score for verdict in found.verdicts] == [explained(905).verdicts[-1].score]
+
+
+def test_it_is_printed_and_drawn(tmp_path: Path) -> None:
+    console = Console(width=200, record=True)
+    console.print(tables(explained(905)))
+    text = console.export_text()
+    assert "BTC-USDT on binance, trade" in text
+    assert "return_10s" in text
+    write_plot(explained(905), tmp_path / "why.html")
+    page = (tmp_path / "why.html").read_text(encoding="utf-8")
+    assert "flash_crash" in page
