@@ -11,6 +11,7 @@ from producer.exchanges.protocol import FrameEvent, InvalidFrame
 from producer.publisher import Publisher
 from producer.staleness import StalenessMonitor
 from producer.tape import FillRequest, Tape, TapeOutput
+from producer.timing import TimingMonitor
 from shared.clock import Clock
 from shared.events import DeadLetter, TapeGap, Trade
 from shared.logs import get_logger
@@ -28,6 +29,7 @@ class Pipeline:
         gaps_total: ranges that were published as gaps.
         invalid_total: frames that were set aside.
         skew_us: receive time minus event time of the latest live trade.
+        timing: the same per market, over a window.
 
     Args:
         exchange: venue.
@@ -52,6 +54,7 @@ class Pipeline:
         self.gaps_total = 0
         self.invalid_total = 0
         self.skew_us = 0
+        self.timing = TimingMonitor()
         self._exchange = exchange
         self._tape = tape
         self._publisher = publisher
@@ -77,6 +80,11 @@ class Pipeline:
         for event in events:
             if type(event) is Trade:
                 self._monitor.on_trade(event.symbol, now_s)
+                self.timing.on_trade(
+                    event.symbol,
+                    event_time_us=event.event_time_us,
+                    received_time_us=event.received_time_us,
+                )
                 trades.append(event)
             elif isinstance(event, InvalidFrame):
                 self._set_aside(event, source=f"{self._exchange}:websocket")

@@ -7,6 +7,7 @@ from producer.pipeline import Pipeline
 from producer.publisher import Publisher
 from producer.staleness import StalenessMonitor
 from producer.tape import Tape
+from producer.timing import Timing
 from shared.clock import Clock
 from shared.metrics import counter, gauge
 from shared.status import StatusReporter
@@ -50,6 +51,7 @@ class Report:
         self._symbols = tuple(symbols)
         self._clock = clock
         self._counted = dict.fromkeys(("published", "duplicate", "backfilled"), 0)
+        self._late: dict[str, int] = {}
         self._said_s = clock.monotonic_s()
         self._said_trades = 0
         gauge("tapewatch_markets").set(len(self._symbols))
@@ -89,7 +91,22 @@ class Report:
         last = self._tape.last_published(symbol)
         if last is not None:
             figures["last_trade_id"] = last
+        timing = self._pipeline.timing.timing(symbol)
+        if timing is not None:
+            figures["skew_min_ms"] = timing.skew_min_us / 1_000
+            figures["skew_median_ms"] = timing.skew_median_us / 1_000
+            figures["late_total"] = timing.late_total
+            self._show(symbol, timing)
         return figures
+
+    def _show(self, symbol: str, timing: Timing) -> None:
+        labels = {"exchange": self._exchange, "symbol": symbol}
+        skew = gauge("tapewatch_market_clock_skew_seconds")
+        skew.labels(**labels, statistic="min").set(timing.skew_min_us / 1e6)
+        skew.labels(**labels, statistic="median").set(timing.skew_median_us / 1e6)
+        grown = timing.late_total - self._late.get(symbol, 0)
+        self._late[symbol] = timing.late_total
+        counter("tapewatch_trades_late_total").labels(**labels).inc(grown)
 
     def _state(self) -> tuple[str, str]:
         if self._feed.is_paused:

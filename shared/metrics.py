@@ -20,6 +20,7 @@ CounterName = Literal[
     "tapewatch_trades_published_total",
     "tapewatch_trades_duplicate_total",
     "tapewatch_trades_backfilled_total",
+    "tapewatch_trades_late_total",
     "tapewatch_frames_invalid_total",
     "tapewatch_gaps_total",
     "tapewatch_reconnects_total",
@@ -45,6 +46,7 @@ GaugeName = Literal[
     "tapewatch_connections",
     "tapewatch_queue_records",
     "tapewatch_clock_skew_seconds",
+    "tapewatch_market_clock_skew_seconds",
     "tapewatch_notifications_pending",
 ]
 HistogramName = Literal[
@@ -60,6 +62,10 @@ _MEANINGS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         ("exchange",),
     ),
     "tapewatch_trades_backfilled_total": ("trades fetched through REST to fill a gap", ("exchange",)),
+    "tapewatch_trades_late_total": (
+        "live trades older than one of their market before them",
+        ("exchange", "symbol"),
+    ),
     "tapewatch_frames_invalid_total": ("frames from an exchange that could not be parsed", ("exchange",)),
     "tapewatch_gaps_total": ("gaps that could not be filled", ("exchange",)),
     "tapewatch_reconnects_total": ("connections opened after the first one", ("exchange", "reason")),
@@ -86,6 +92,10 @@ _MEANINGS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "tapewatch_connections": ("open connections to exchanges", ("exchange",)),
     "tapewatch_queue_records": ("records waiting inside the process", ("queue",)),
     "tapewatch_clock_skew_seconds": ("receive time minus event time, latest", ("exchange",)),
+    "tapewatch_market_clock_skew_seconds": (
+        "receive time minus event time over the latest live trades",
+        ("exchange", "symbol", "statistic"),
+    ),
     "tapewatch_notifications_pending": ("notifications waiting for delivery", ("channel",)),
     "tapewatch_batch_seconds": ("time to process one batch", ("worker",)),
     "tapewatch_commit_seconds": ("time of one commit", ("worker",)),
