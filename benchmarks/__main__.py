@@ -11,6 +11,7 @@ import typer
 from benchmarks import engine as engine_benchmark
 from benchmarks import nab as nab_benchmark
 from benchmarks import pipeline as pipeline_benchmark
+from benchmarks import snapshots as snapshots_benchmark
 from benchmarks import windows as windows_benchmark
 from benchmarks.report import WriteOption
 from shared import logs
@@ -66,6 +67,16 @@ def windows(
 ) -> None:
     """How right sliding windows stay after a spike, and what they cost; beside pandas, polars and others."""
     windows_benchmark.run(trades=trades, markets=markets, rounds=rounds, write=write)
+
+
+@app.command()
+def snapshots(
+    trades: Annotated[int, typer.Option(min=1_000, help="of the market, before its snapshot")] = 200_000,
+    rounds: Annotated[int, typer.Option(min=1, help="of every snapshot; medians are shown")] = 5,
+    write: WriteOption = None,
+) -> None:
+    """For how long a market's snapshot holds up the batches."""
+    snapshots_benchmark.run(trades=trades, rounds=rounds, write=write)
 
 
 if __name__ == "__main__":
