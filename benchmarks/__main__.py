@@ -29,16 +29,18 @@ def main() -> None:
 @app.command()
 def pipeline(
     trades: Annotated[int, typer.Option(min=1_000, help="trades in the topic")] = 200_000,
-    markets: Annotated[int, typer.Option(min=1, help="markets, activity heavy-tailed")] = 50,
+    markets: Annotated[int, typer.Option(min=1, help="markets, activity heavy-tailed")] = 400,
     rounds: Annotated[int, typer.Option(min=1, help="of every stage; medians are shown")] = 5,
-    rate: Annotated[int, typer.Option(min=100, help="trades/s while latency is measured")] = 1_000,
-    seconds: Annotated[int, typer.Option(min=1, help="for which latency is measured")] = 20,
+    seconds: Annotated[int, typer.Option(min=1, help="for which latency is measured, at each rate")] = 20,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="one round, fewer trades: a first impression")
+    ] = False,
     write: WriteOption = None,
 ) -> None:
-    """What a trade costs from Kafka to commit, and how long an anomaly takes to arrive."""
-    pipeline_benchmark.run(
-        trades=trades, markets=markets, rounds=rounds, rate=rate, seconds=seconds, write=write
-    )
+    """What a trade costs from Kafka to commit, what state costs, how long anomalies and hand-overs take."""
+    if quick:
+        trades, rounds, seconds = min(trades, 50_000), 1, min(seconds, 5)
+    pipeline_benchmark.run(trades=trades, markets=markets, rounds=rounds, seconds=seconds, write=write)
 
 
 @app.command()

@@ -1,0 +1,137 @@
+"""How long it takes from a trade's publication to the arrival of its anomaly at a `read_committed` reader."""
+
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from benchmarks.report import Row
+from deploy.local.supervisor import Supervisor, Worker
+from shared import topics
+from shared.clock import MICROSECONDS_PER_SECOND, SystemClock
+from shared.codec import encode
+from shared.events import Anomaly, EpisodePhase, Trade
+from shared.stream.kafka import KafkaBroker, KafkaParams
+from shared.stream.tail import Tail
+
+_PARTITIONS: Final = 12
+_LATENCY_MARKETS: Final = 40
+# A crash in every market now and then, whatever the rate: about ten a second in all.
+_CRASHES_PER_S: Final = 10
+_SETTLE_S: Final = 3.0
+
+
+@contextmanager
+def _detector(servers: str, prefix: str, *, is_exact: bool) -> Iterator[None]:
+    """Run a real detector process that calls a fall of one per cent within a second a crash."""
+    with tempfile.TemporaryDirectory() as folder:
+        environ = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": servers,
+            "KAFKA_TOPIC_PREFIX": prefix,
+            "KAFKA_PARTITIONS": str(_PARTITIONS),
+            "PROCESSING_GUARANTEE": "exactly_once" if is_exact else "at_least_once",
+            "DETECTOR_FLASH_CRASH_DROP_PCT": "1",
+            "DETECTOR_FLASH_CRASH_WINDOW_S": "1",
+            "DETECTOR_EPISODE_QUIET_S": "1",
+        }
+        workers = Supervisor(log_dir=Path(folder), environ=environ, clock=SystemClock())
+        workers.start(Worker(name="detector", argv=(sys.executable, "-m", "detector")))
+        try:
+            yield
+        finally:
+            workers.stop()
+
+
+def measure(servers: str, *, rate: int, seconds: int, is_exact: bool) -> Row:
+    """Return the latency at a rate of trades, through a detector process of its own."""
+    prefix = f"bench-{uuid.uuid4().hex[:8]}-"
+    broker = KafkaBroker(KafkaParams(bootstrap_servers=servers, topic_prefix=prefix, partitions=_PARTITIONS))
+    broker.ensure_topics()
+    arrived: dict[tuple[str, int], float] = {}
+    stop = threading.Event()
+    tail = Tail(broker, [topics.ANOMALIES], since_us=None)
+    listener = threading.Thread(target=_listen, args=(tail, arrived, stop))
+    with _detector(servers, prefix, is_exact=is_exact):
+        listener.start()
+        sent = _publish(broker, rate=rate, seconds=seconds, is_ready=lambda: bool(arrived))
+        deadline_s = time.monotonic() + 30
+        while not sent.keys() <= arrived.keys() and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        stop.set()
+        listener.join()
+    tail.close()
+    delays_ms = [(arrived[key] - at) * 1e3 for key, at in sent.items() if key in arrived]
+    return Row(
+        name=f"latency, trade published to anomaly read, at {rate:,} trades/s",
+        values={
+            "p50_ms": statistics.median(delays_ms),
+            "p99_ms": float(np.percentile(delays_ms, 99)),
+            "anomalies": len(delays_ms),
+            "missing": len(sent) - len(delays_ms),
+        },
+    )
+
+
+def _listen(tail: Tail, arrived: dict[tuple[str, int], float], stop: threading.Event) -> None:
+    while not stop.is_set():
+        for received in tail.poll():
+            event = received.event
+            if isinstance(event, Anomaly) and event.episode.phase is EpisodePhase.OPENED:
+                arrived[event.symbol, event.trade_id] = time.perf_counter()
+
+
+def _publish(
+    broker: KafkaBroker, *, rate: int, seconds: int, is_ready: Callable[[], bool]
+) -> dict[tuple[str, int], float]:
+    """Publish at the rate, ten trades a second a fall of 2 %; return when each fall was published.
+
+    Publishing begins before the detector is up; falls count from `_SETTLE_S` after its first anomaly on.
+    """
+    producer = broker.producer()
+    crash_every = rate // _CRASHES_PER_S
+    sent: dict[tuple[str, int], float] = {}
+    began_s = time.perf_counter()
+    counted_from_s = ends_s = float("inf")
+    number = 0
+    while time.perf_counter() < ends_s:
+        now_s = time.perf_counter()
+        if counted_from_s == float("inf") and is_ready():
+            counted_from_s = now_s + _SETTLE_S
+            ends_s = counted_from_s + seconds
+        while number < (now_s - began_s) * rate:
+            is_fall = number % crash_every == 0
+            market = number // crash_every % _LATENCY_MARKETS if is_fall else number % _LATENCY_MARKETS
+            trade = _trade(number, market, price=98.0 if is_fall else 100.0)
+            if is_fall and now_s >= counted_from_s:
+                sent[trade.symbol, trade.trade_id] = time.perf_counter()
+            producer.produce(topics.TRADES, encode(trade), key=trade.symbol.encode())
+            number += 1
+        producer.poll(0)
+        time.sleep(0.0005)
+    producer.close()
+    return sent
+
+
+def _trade(number: int, market: int, *, price: float) -> Trade:
+    now_us = time.time_ns() // 1_000
+    assert now_us > MICROSECONDS_PER_SECOND
+    return Trade(
+        exchange="binance",
+        symbol=f"M{market:03d}-USDT",
+        trade_id=number,
+        price=price,
+        quantity=1.0,
+        is_buyer_maker=True,
+        event_time_us=now_us,
+        received_time_us=now_us,
+    )
