@@ -4,10 +4,12 @@ With `--write docs/benchmarks.md`, the result becomes that benchmark's section o
 """
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from benchmarks import calibration as calibration_benchmark
 from benchmarks import engine as engine_benchmark
 from benchmarks import nab as nab_benchmark
 from benchmarks import pipeline as pipeline_benchmark
@@ -52,6 +54,17 @@ def engine(
 ) -> None:
     """What the engine alone costs per trade, whole and stage by stage."""
     engine_benchmark.run(trades=trades, markets=markets, rounds=rounds, write=write)
+
+
+@app.command()
+def calibration(
+    pumps: Annotated[int, typer.Option(min=0, help="markets of the pump recordings")] = 60,
+    samples: Annotated[int, typer.Option(min=100_000, help="independent scores per known tail")] = 10_000_000,
+    plot: Annotated[Path | None, typer.Option(help="HTML file for a picture")] = None,
+    write: WriteOption = None,
+) -> None:
+    """Whether rarities are what they say, on recordings and known tails."""
+    calibration_benchmark.run(pumps=pumps, samples=samples, plot=plot, write=write)
 
 
 @app.command()
