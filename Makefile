@@ -34,7 +34,7 @@ up: ## the docker-compose stack in the background
 .PHONY: test
 test: $(STAMP) ## all tests, with a real broker, database and browser where they are to be had
 	@bash deploy/local/system_packages.sh
-	$(BIN)/python -m pytest -m "not chaos"
+	$(BIN)/python -m pytest
 
 .PHONY: check
 check: $(STAMP) ## format, lint, types and the fast tests
@@ -45,8 +45,9 @@ check: $(STAMP) ## format, lint, types and the fast tests
 
 .PHONY: chaos
 MINUTES ?= 30
-chaos: $(STAMP) ## break the pipeline on a real Kafka for MINUTES (30); SEED=N repeats a run
-	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+MODE ?= exactly_once
+chaos: $(STAMP) ## break the pipeline on a real Kafka for MINUTES (30); SEED=N repeats a run, MODE=at_least_once
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) --mode $(MODE) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench
 bench: $(STAMP) ## measure the pipeline

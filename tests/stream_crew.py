@@ -64,24 +64,27 @@ class Crew:
     def _work(self, instance: str) -> None:
         clock = SystemClock()
         while not self._stop.is_set():
+            runner = Runner(
+                broker=self._broker,
+                step=HashStep(),
+                params=RunnerParams(
+                    group=GROUP,
+                    instance=instance,
+                    guarantee=self._guarantee,
+                    commit=_COMMIT,
+                    snapshots=SnapshotPolicy(interval_s=1.0),
+                ),
+                clock=clock,
+                health=Health(clock),
+            )
             try:
-                Runner(
-                    broker=self._broker,
-                    step=HashStep(),
-                    params=RunnerParams(
-                        group=GROUP,
-                        instance=instance,
-                        guarantee=self._guarantee,
-                        commit=_COMMIT,
-                        snapshots=SnapshotPolicy(interval_s=1.0),
-                    ),
-                    clock=clock,
-                    health=Health(clock),
-                ).run(self._stop)
+                runner.run(self._stop)
             except BrokerFatalError as error:
-                # The fate of a crash: a supervisor starts the worker anew.
+                # The fate of a crash: a supervisor starts the worker anew. Its process would be gone; a
+                # consumer that is left in this one would stay a member that does nothing.
                 self.crashes += 1
                 self.faults.append(str(error))
+                runner._consumer.close()
 
 
 class Tape:
@@ -90,6 +93,10 @@ class Tape:
     Args:
         broker: where the topic is.
         symbols: the markets, in turn.
+
+    Attributes:
+        trades: written so far.
+        waiting: per partition, how many were not judged when that was last asked.
     """
 
     def __init__(self, broker: Broker, symbols: tuple[str, ...]) -> None:
@@ -97,6 +104,7 @@ class Tape:
         self._producer = broker.producer()
         self._symbols = symbols
         self.trades = 0
+        self.waiting: dict[int, int] = {}
 
     def write(self, count: int) -> None:
         """Publish the next trades; they may wait until the broker takes them."""
@@ -114,7 +122,8 @@ class Tape:
         try:
             partitions = consumer.partitions_of(topics.TRADES)
             committed = consumer.committed(partitions)
-            return all(committed.get(p, 0) == consumer.bounds(p)[1] for p in partitions)
+            self.waiting = {p.partition: consumer.bounds(p)[1] - committed.get(p, 0) for p in partitions}
+            return not any(self.waiting.values())
         finally:
             consumer.close()
 

@@ -3,7 +3,7 @@
 Read, step, produce, snapshots, commit, backpressure, shutdown; in this order and in one thread. `intake.py`
 reads and decodes, `assignment.py` owns what happens when partitions come and go, `snapshot_writer.py` what is
 kept of the state. With `exactly_once`, events, snapshots, dead letters and input offsets are one Kafka
-transaction. With `at_least_once`, events are flushed before snapshots, and snapshots before offsets; what a
+transaction. With `at_least_once`, events are flushed before offsets, and offsets before snapshots; what a
 crash repeats has the same content-derived ids.
 
 Events of one batch become visible together with their input offsets, or not at all. When a transaction must
@@ -357,9 +357,11 @@ class Runner:
             self._is_open = False
         else:
             self._flush()
+            self._consumer.commit(offsets)
+            # After that: one whom the group has dropped fails there, and must not put its older state behind
+            # its successor's. A snapshot that a crash prevents only means that more is read again.
             self._snapshots.write(self._states)
             self._flush()
-            self._consumer.commit(offsets)
         for partition, offset in offsets.items():
             self._states[partition.partition].commit(offset)
         self._timer.committed()

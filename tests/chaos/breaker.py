@@ -1,5 +1,6 @@
 """Carries out a schedule: breaks what it says, when it says, and mends it again."""
 
+import math
 import signal
 import sqlite3
 import threading
@@ -7,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
@@ -23,6 +25,8 @@ _LOCK_WITHIN_S: Final = 300.0
 # Seldom so slow that nothing could be done in a session time-out.
 _DELAYS_S: Final = (0.02, 0.2)
 _BYTES_PER_S: Final = (200_000, 2_000_000)
+_BROKER_RESTS_S: Final = 8.0
+_LOOK_AGAIN_S: Final = 1.0
 
 
 class _Repair(NamedTuple):
@@ -58,6 +62,8 @@ class Breaker:
         # A broker takes seconds to start, during which other things break.
         self._nurse = ThreadPoolExecutor(max_workers=1, thread_name_prefix="broker")
         self._recovery: Future[None] | None = None
+        # Since when it works; how long its start takes is the machine's business.
+        self._broker_up_s = -_BROKER_RESTS_S
 
     @property
     def published_invalid(self) -> Counter[bytes]:
@@ -74,7 +80,7 @@ class Breaker:
                 now_s = self._clock.monotonic_s() - started_s
                 self._mend(now_s)
                 while self._waiting and self._waiting[0].at_s <= now_s:
-                    self._break(self._waiting.pop(0), now_s)
+                    self._break_or_wait(self._waiting.pop(0), now_s)
                 self._stage.workers.watch()
                 if now_s - told_s >= _PROGRESS_S:
                     told_s = now_s
@@ -97,6 +103,20 @@ class Breaker:
             self._repairs.remove(repair)
             repair.mend()
 
+    def _break_or_wait(self, fault: Fault, now_s: float) -> None:
+        """Break it, unless it is a broker that has not worked for long enough since it was last broken."""
+        if fault.target == BROKER and not self._has_broker_rested(now_s):
+            self._waiting.append(replace(fault, at_s=now_s + _LOOK_AGAIN_S))
+            self._waiting.sort(key=lambda waiting: waiting.at_s)
+            return
+        self._break(fault, now_s)
+
+    def _has_broker_rested(self, now_s: float) -> bool:
+        if self._recovery is not None and self._recovery.done():
+            self._await_broker()
+            self._broker_up_s = now_s
+        return self._broker_up_s + _BROKER_RESTS_S <= now_s
+
     def _break(self, fault: Fault, now_s: float) -> None:
         mend: Callable[[], None] | None = None
         done = True
@@ -117,12 +137,13 @@ class Breaker:
         self._tell(f"{fault}" + ("" if done else " (was down already)"))
 
     def _break_broker(self, action: Action) -> Callable[[], None]:
-        self._await_broker()
         server, disk, proxy = self._stage.server, self._stage.disk, self._stage.proxy
         if action is Action.KILL:
+            self._broker_up_s = math.inf
             server.kill()
             return lambda: self._recover(server.start)
         if action is Action.FILL_DISK:
+            self._broker_up_s = math.inf
             disk.fill(server)
 
             def free_and_restart() -> None:

@@ -182,6 +182,8 @@ def _environ(params: StageParams, proxy: SlowProxy, telegram: TelegramServer) ->
         "MARKETS": ",".join(MARKETS),
         "PRODUCER_REST_WEIGHT_PER_MINUTE": "6000",
         "PRODUCER_STALE_MIN_S": "2",
+        # A slow machine takes half a minute to start a broker: what is missed meanwhile must not be too much.
+        "PRODUCER_BACKFILL_MAX_TRADES": "5000000",
         # Connections here live 30 s: the back-off must reset sooner.
         "PRODUCER_HEALTHY_AFTER_S": "2",
         "DETECTOR_ENABLED": ",".join(ENGINE.enabled),

@@ -24,13 +24,15 @@ KINDS = {
 }
 FEED_S = 150.0
 SEED = 7
+# Bursts come on top: they nearly triple it.
+RATE = 900.0
 
 
 def test_nothing_is_lost_doubled_or_different_whatever_breaks(
     tmp_path: Path,
     local_kafka_prerequisites: None,  # noqa: ARG001 - skips
 ) -> None:
-    params = StageParams(folder=tmp_path, seed=SEED, feed_s=FEED_S)
+    params = StageParams(folder=tmp_path, seed=SEED, feed_s=FEED_S, trades_per_s=RATE)
     schedule = make_schedule(
         ScheduleParams(
             seed=SEED, length_s=FEED_S - 15, longest_gap_s=10, longest_slowness_s=12, longest_lock_s=45
