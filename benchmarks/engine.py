@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _WARM_UP_ROUNDS: Final = 2
 _RATE_PER_S: Final = 20_000.0
 _ALL: Final = tuple(entry.name for entry in CATALOGUE)
+_MEMORY_MARKETS: Final = 64
 _BATCHES: Final = (500, 1_000)
 
 
@@ -69,6 +70,11 @@ def run(*, trades: int, markets: int, rounds: int, write: Path | None) -> None:
                 rows=median_rows(stage_rounds),
                 note="each stage is timed apart, so that the sum is a little more than the whole",
             ),
+            Table(
+                title=f"memory, young markets, {_MEMORY_MARKETS} of them",
+                rows=_memory(),
+                note="arrays by slot grow by doubling, so up to twice as much is held between two sizes",
+            ),
         ],
         write=write,
     )
@@ -91,6 +97,31 @@ def _later(columns: TradeColumns, number: int) -> TradeColumns:
 
 def _batches(columns: TradeColumns, size: int) -> list[TradeColumns]:
     return [columns[start : start + size] for start in range(0, len(columns), size)]
+
+
+def _memory() -> list[Row]:
+    """Return what each part holds per market, with as many markets as its arrays have room for."""
+    engine = Engine(EngineParams(enabled=_ALL))
+    for number in range(_MEMORY_MARKETS):
+        engine.on_batch([Trade("binance", f"M{number}-X", 1, 1.0, 1.0, False, number, number)])
+    parts = {name: _array_bytes(part, set()) for name, part in engine._stages.items()}  # noqa: SLF001 - nobody else asks
+    return [
+        Row(name=name, values={"kb_per_market": size / _MEMORY_MARKETS / 1e3}) for name, size in parts.items()
+    ]
+
+
+def _array_bytes(thing: object, seen: set[int]) -> int:
+    if id(thing) in seen:
+        return 0
+    seen.add(id(thing))
+    if isinstance(thing, np.ndarray):
+        return thing.nbytes
+    if isinstance(thing, list | tuple):
+        return sum(_array_bytes(part, seen) for part in thing)
+    if isinstance(thing, dict):
+        return sum(_array_bytes(part, seen) for part in thing.values())
+    is_ours = type(thing).__module__.startswith("detector") and hasattr(thing, "__dict__")
+    return _array_bytes(vars(thing), seen) if is_ours else 0
 
 
 class _Whole:

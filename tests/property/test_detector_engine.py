@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from detector.engine import Engine
 from shared import codec
 from shared.events import Anomaly, EpisodePhase, Trade
+from shared.stream.columns import TradeColumns
 from shared.stream.step import OutputEvent, State
 from tests.data.detector_tapes import SMALL, altered, crash, market
 
@@ -90,6 +91,37 @@ def test_other_markets_in_the_batch_change_nothing(seed: int) -> None:
     order = {(trade.symbol, trade.trade_id): at for at, trade in enumerate(mixed)}
     places = [order[event.symbol, event.trade_id] for event in events]
     assert places == sorted(places)
+
+
+@settings(max_examples=10)
+@given(st.lists(st.tuples(st.sampled_from("ABC"), st.integers(1, 400)), min_size=3, max_size=8))
+def test_markets_that_come_and_go_leave_no_trace(visits: list[tuple[str, int]]) -> None:
+    """Slots are given back and used again, in any order; a market that comes back begins anew."""
+    tape, expected = TAPES[0], WHOLE[0]
+    engine = Engine(SMALL)
+    events: list[OutputEvent] = []
+    for number, (symbol, length) in enumerate(visits):
+        guest = busy_market(9, symbol=symbol)[:length]
+        start, end = COUNT * number // len(visits), COUNT * (number + 1) // len(visits)
+        told = engine.on_batch([*guest, *tape[start:end]])
+        events += [event for event in told if event.symbol == "BTC-USDT"]
+        assert [event for event in told if event.symbol == symbol] == Engine(SMALL).on_batch(guest)
+        state = engine.snapshot("BTC-USDT")
+        engine.evict(symbol)
+        engine.restore("BTC-USDT", state)
+    assert events == expected
+    assert same_state(engine.snapshot("BTC-USDT"), state)
+
+
+@settings(max_examples=10)
+@given(st.lists(st.integers(0, COUNT), max_size=20))
+def test_columns_give_what_trades_give(cuts: list[int]) -> None:
+    engine = Engine(SMALL)
+    columns = TradeColumns.of(TAPES[1])
+    events: list[OutputEvent] = []
+    for start, end in pairwise([0, *sorted(cuts), COUNT]):
+        events += engine.on_batch(columns[start:end])
+    assert events == WHOLE[1]
 
 
 def test_events_survive_the_wire() -> None:
