@@ -29,7 +29,7 @@ what is told happens rather less often than said.
 Warm-up: `warm_up_trades` scores.
 
 Cost: O(1) per trade; a refit passes over the bins between the median and the highest, a few microseconds.
-Memory: 19 kB per market and detector.
+Memory: 19 kB per market and detector; 3 to 11 kB of it in a snapshot of a day of BTCUSDC.
 
 Reference: A. Siffer, P.-A. Fouque, A. Termier, C. Largouet, "Anomaly Detection in Streams with Extreme Value
 Theory", KDD 2017; J. R. M. Hosking, J. R. Wallis, "Parameter and quantile estimation for the generalized

@@ -33,7 +33,7 @@ class Verdict:
         detector: its name.
         score: raw; None while it warms up.
         usual_score: median so far; None while that is unknown.
-        rarity: probability per trade of something at least this strange; None while that is unknown.
+        rarity: episodes per trade that are at least this strange; None while that is unknown.
         threshold: rarity or score that makes an anomaly.
         decides_on: `rarity` or `score`.
         meets_floors: whether the absolute floors are met.
