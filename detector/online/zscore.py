@@ -9,6 +9,9 @@ column's contribution is its share of that sum. Volume, rate and volatility ente
 deviation counts as at least the column's floor, so that a market standing still does not make every tick
 infinitely strange.
 
+Rhythm: with `seasonal`, volume, rate and volatility are taken without what is usual at the hour
+(`detector/seasonal.py`), once three days are known.
+
 Learning: once the window is full, at most one trade per `min_spacing_s` is learned, so that the window spans
 five minutes at least, and a burst of thousands of trades is not compared with itself.
 
@@ -49,13 +52,16 @@ from detector.arrays import (
     loaded,
     loaded_float,
     loaded_int,
+    nested,
     resized,
+    under,
 )
 from detector.kernels import sliding_median, sliding_moments
 from detector.online.columns import PRICE_COLUMNS, Gather
 from detector.online.protocol import DecidesOn, Finding, Scale, Scored
 from detector.price_move import PriceFloors, move_sentence
 from detector.runs import Runs
+from detector.seasonal import Seasonal
 from shared.codec import content_id
 from shared.stream.step import State
 
@@ -75,12 +81,15 @@ class ZScoreParams:
         window_trades: trades that centre and spread are taken over, at least 50.
         min_spacing_s: event time between two trades that are learned, once the window is full.
         robust: whether centre and spread are median and median absolute deviation.
+        seasonal: whether volume, rate and volatility are taken without their rhythm of day and week, once
+            that is known; needs the column `event_time_s`.
         floors: without which nothing is eligible.
     """
 
     window_trades: int = 1_000
     min_spacing_s: float = 0.3
     robust: bool = False
+    seasonal: bool = False
     floors: PriceFloors = field(default_factory=PriceFloors)
 
     def __post_init__(self) -> None:
@@ -201,6 +210,11 @@ class ZScore:
         self._eligible = params.floors.bind(features)
         self._gap = features.index("inter_arrival_s")
         self._params = params
+        self._seasonal = None
+        if params.seasonal:
+            with_rhythm = [k for k, column in enumerate(PRICE_COLUMNS) if column.log_offset is not None]
+            self._seasonal = Seasonal(np.array(with_rhythm, np.int64))
+            self._clock = features.index("event_time_s")
         columns, window = len(self.columns), params.window_trades
         blocks = 0 if params.robust else sliding_moments.blocks(window)
         block = 0 if params.robust else sliding_moments.BLOCK
@@ -215,7 +229,7 @@ class ZScore:
         self._newer = np.zeros((0, 1, 2, columns), np.float64)
         self._borders = np.zeros(0, np.int64)
 
-    def open(self, slot: int, *, identity: str) -> None:  # noqa: ARG002 - nothing here is random
+    def open(self, slot: int, *, identity: str) -> None:
         """Begin with an empty window."""
         self._seen = resized(self._seen, slot)
         self._since_s = resized(self._since_s, slot)
@@ -231,6 +245,8 @@ class ZScore:
         self._since_s[slot] = 0.0
         self._newer[slot] = 0.0
         self._borders[slot] = 0
+        if self._seasonal is not None:
+            self._seasonal.open(slot, identity=identity)
 
     def close(self, slot: int) -> None:
         """Free a slot; its next market begins with an empty window."""
@@ -240,9 +256,12 @@ class ZScore:
         eligible = self._eligible(rows)
         scores = np.full(len(rows), np.nan, np.float64)
         shares = np.zeros((len(rows), len(self.columns)), np.float64)
+        points = self._gather(rows)
+        if self._seasonal is not None:
+            self._seasonal.adjust(runs, rows[:, self._clock], points)
         _score_learn(
             *runs,
-            self._gather(rows),
+            points,
             rows[:, self._gap],
             np.ones_like(eligible) if explain_all else eligible,
             self._params.window_trades,
@@ -273,7 +292,8 @@ class ZScore:
     def state(self, slot: int) -> State:
         """Return the window, the oldest row first; all else follows from it."""
         seen = int(self._seen[slot])
-        return {
+        rhythm = {} if self._seasonal is None else nested("seasonal", self._seasonal.state(slot))
+        return rhythm | {
             "window": self._rings[slot, self._places(seen)],
             "seen": seen,
             "since_s": float(self._since_s[slot]),
@@ -290,6 +310,8 @@ class ZScore:
         if seen < 0:
             raise ValueError(f"seen must be 0 or more, not {seen}")
         window = loaded(state, "window", self._rings, shape=(min(seen, length), len(self.columns)))
+        if self._seasonal is not None:
+            self._seasonal.load_state(slot, under("seasonal", state))
         self._rings[slot, self._places(seen)] = window
         self._seen[slot], self._since_s[slot] = seen, since_s
         if robust:
