@@ -143,6 +143,14 @@ class Settings(BaseSettings):
     detector_zscore_window_trades: int = _setting(
         1_000, unit="trades", about="length of the sliding z-score", ge=50, le=100_000
     )
+    detector_zscore_robust: bool = _setting(
+        False, unit="true, false", about="the z-score takes median and median absolute deviation"
+    )
+    detector_zscore_seasonal: bool = _setting(
+        False,
+        unit="true, false",
+        about="the z-score takes the rhythm of day and week from volume, rate and volatility",
+    )
     detector_forest_trees: int = _setting(32, unit="trees", about="of the online forest", ge=1, le=500)
     detector_forest_window_trades: int = _setting(
         2_048, unit="trades", about="that the online forest remembers", ge=128, le=65_536

@@ -52,6 +52,8 @@ def engine_params(settings: config.Settings) -> EngineParams:
             budget_per_day=settings.detector_budget_per_day,
             min_move_pct=settings.detector_min_move_pct,
             zscore_window_trades=settings.detector_zscore_window_trades,
+            zscore_robust=settings.detector_zscore_robust,
+            zscore_seasonal=settings.detector_zscore_seasonal,
             forest_trees=settings.detector_forest_trees,
             forest_window_trades=settings.detector_forest_window_trades,
             warm_up_trades=settings.detector_warm_up_trades,

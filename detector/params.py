@@ -5,7 +5,7 @@ from typing import Final
 
 from detector.calibration import CalibrationParams, Calibrator
 from detector.catalogue import CATALOGUE
-from detector.features import DEFAULT_WINDOWS_S, FeatureParams, Features
+from detector.features import DEFAULT_WINDOWS_S, FeatureParams, Features, feature_names
 from detector.online.forest import Forest, ForestParams
 from detector.online.protocol import CalibrationStage, DetectorStage, FeatureStage, Scale
 from detector.online.zscore import ZScore, ZScoreParams
@@ -25,6 +25,8 @@ class EngineParams:
         budget_per_day: anomalies per market, day and calibrated detector.
         min_move_pct: moves over 10 s below this are never price anomalies.
         zscore_window_trades: length of the sliding z-score.
+        zscore_robust: whether it takes median and median absolute deviation.
+        zscore_seasonal: whether it takes the rhythm of day and week from volume, rate and volatility.
         forest_trees: trees of the online forest.
         forest_window_trades: trades that the forest remembers.
         warm_up_trades: scores before a calibrated detector speaks.
@@ -40,6 +42,8 @@ class EngineParams:
     budget_per_day: float = 5.0
     min_move_pct: float = 0.3
     zscore_window_trades: int = 1_000
+    zscore_robust: bool = False
+    zscore_seasonal: bool = False
     forest_trees: int = 32
     forest_window_trades: int = 2_048
     warm_up_trades: int = 1_000
@@ -57,9 +61,11 @@ class EngineParams:
 
     @property
     def features(self) -> FeatureParams:
-        """The windows that the detectors need."""
+        """The windows and columns that the detectors need."""
         extra = () if self.flash_crash_window_s in DEFAULT_WINDOWS_S else (self.flash_crash_window_s,)
-        return FeatureParams(windows_s=DEFAULT_WINDOWS_S + extra)
+        windows_s = DEFAULT_WINDOWS_S + extra
+        columns = (*feature_names(windows_s), "event_time_s") if self.zscore_seasonal else None
+        return FeatureParams(windows_s=windows_s, columns=columns)
 
     @property
     def calibration(self) -> CalibrationParams:
@@ -110,7 +116,12 @@ def make_detector(name: str, params: EngineParams, *, features: tuple[str, ...])
         ValueError: there is no such detector.
     """
     if name == "zscore":
-        zscore = ZScoreParams(window_trades=params.zscore_window_trades, floors=params.floors)
+        zscore = ZScoreParams(
+            window_trades=params.zscore_window_trades,
+            robust=params.zscore_robust,
+            seasonal=params.zscore_seasonal,
+            floors=params.floors,
+        )
         return ZScore(zscore, features=features)
     if name == "forest":
         forest = ForestParams(

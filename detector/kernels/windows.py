@@ -46,6 +46,7 @@ TRADE_FEATURES: Final = (
     "signed_flow",
     "inter_arrival_s",
     "rush_orders",
+    "event_time_s",
 )
 WINDOW_FEATURES: Final = (
     "count",
@@ -324,6 +325,7 @@ def update(  # noqa: C901, PLR0912, PLR0915, PLR0917 - compiled: a call in the i
             values[3] = signed
             values[4] = gap_s
             values[5] = cursor[RUN_LENGTH]
+            values[6] = now * 1e-6
             for w in range(windows):
                 own = CURSOR + PER_WINDOW * w
                 tail, border = cursor[own + TAIL], cursor[own + BORDER]

@@ -386,3 +386,14 @@ def test_what_combines_a_stopped_detector_is_silent() -> None:
     events = engine.on_batch(trades[1:])
     assert not anomalies(events, "combined")
     assert anomalies(events, "zscore")
+
+
+def test_the_clock_of_the_rhythm_reaches_the_zscore() -> None:
+    params = dataclasses.replace(SMALL, zscore_seasonal=True, zscore_robust=True)
+    trades = crash(market(600), at=400, depth=0.05, length=20)
+    whole, first, second = Engine(params), Engine(params), Engine(params)
+    expected = whole.on_batch(trades)
+    head = first.on_batch(trades[:300])
+    second.restore("BTC-USDT", first.snapshot("BTC-USDT"))
+    assert [*head, *second.on_batch(trades[300:])] == list(expected)
+    assert anomalies(expected, "zscore")

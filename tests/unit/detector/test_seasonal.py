@@ -15,7 +15,7 @@ STEP_S = 60.0
 
 
 def clock(days: float) -> FloatVector:
-    return MONDAY_S + np.arange(round(days * DAY_S / STEP_S)) * STEP_S
+    return MONDAY_S + np.arange(round(days * DAY_S / STEP_S)).astype(np.float64) * STEP_S
 
 
 def rhythm(times_s: FloatVector, *, weekend: float = 0.0) -> FloatVector:
