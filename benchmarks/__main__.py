@@ -11,6 +11,7 @@ import typer
 
 from benchmarks import calibration as calibration_benchmark
 from benchmarks import engine as engine_benchmark
+from benchmarks import forest as forest_benchmark
 from benchmarks import nab as nab_benchmark
 from benchmarks import pipeline as pipeline_benchmark
 from benchmarks import snapshots as snapshots_benchmark
@@ -18,6 +19,8 @@ from benchmarks import windows as windows_benchmark
 from benchmarks.report import WriteOption
 from shared import logs
 from shared.errors import TapewatchError
+
+_REAL_DATA = Path("../shared/data")
 
 app = typer.Typer(help=__doc__, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -92,6 +95,18 @@ def snapshots(
 ) -> None:
     """For how long a market's snapshot holds up the batches."""
     snapshots_benchmark.run(trades=trades, rounds=rounds, write=write)
+
+
+@app.command()
+def forest(
+    rows: Annotated[int, typer.Option(min=1_000, help="of each set at most")] = 10_000,
+    seeds: Annotated[int, typer.Option(min=1, help="random orders and seeds of the detectors")] = 5,
+    quick: Annotated[bool, typer.Option("--quick", help="2,000 rows and two seeds")] = False,
+    data: Annotated[Path, typer.Option(envvar="REAL_DATA_DIR", help="folder of the real data")] = _REAL_DATA,
+    write: WriteOption = None,
+) -> None:
+    """How well detectors of rows of any columns find labelled anomalies, and what a row costs them."""
+    forest_benchmark.run(data=data / "adbench", rows=rows, seeds=seeds, quick=quick, write=write)
 
 
 if __name__ == "__main__":
