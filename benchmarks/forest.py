@@ -113,7 +113,7 @@ def _ablations() -> dict[str, Score]:
         **{f"only {part}": replace(params, parts=(part,)) for part in PARTS},
         "bursts are learned like all else": replace(params, spares_bursts=False),
         "128 trees": replace(params, trees=128),
-        "memory of 2,048 rows": replace(params, memory_rows=2_048),
+        "memory of 512 rows": replace(params, memory_rows=512),
     }
     return {name: _ensemble(changed) for name, changed in changes.items()}
 

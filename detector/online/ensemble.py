@@ -15,7 +15,7 @@ shares they have in it (squared distances from the nearest references, cuts weig
 terms of the two tables, terms of the Mahalanobis distance); they add up to the score.
 
 Learning: rare rows (score above 3) are learned with the chance (usual / present share of rare rows)^3, where
-the usual share is that of the last 20,000 rows, and the present one that of the last 16. Single outliers
+the usual share is that of the last 2,000 rows, and the present one that of the last 16. Single outliers
 come at the usual rate and are learned; a burst raises the present rate and is nearly not; one that stays
 raises the usual rate, and so is learned after all.
 
@@ -61,7 +61,7 @@ _RARE_SHARE: Final = 0.05
 _GUESS_ROWS: Final = 20.0
 # Rows over which the present share of rare rows is taken.
 _PRESENT_ROWS: Final = 16.0
-_USUAL_ROWS: Final = 20_000.0
+_USUAL_ROWS: Final = 2_000.0
 _WARM_UP_ROWS: Final = 8
 # What is squared needs room below the largest float.
 _LARGEST: Final = 1e150
@@ -86,7 +86,7 @@ class EnsembleParams:
 
     trees: int = 32
     tree_rows: int = 256
-    memory_rows: int = 512
+    memory_rows: int = 2_048
     horizon_rows: int = 100_000
     spares_bursts: bool = True
     parts: tuple[str, ...] = PARTS
