@@ -69,10 +69,10 @@ class Settings(BaseSettings):
     kafka_group_protocol: Literal["classic", "consumer"] = _setting(
         "classic", unit="protocol", about="of consumer groups; consumer is KIP-848, for brokers from 4.0 on"
     )
-    kafka_fast_reads: Literal["off", "auto"] = _setting(
+    kafka_fast_reads: Literal["off", "scan", "auto"] = _setting(
         "auto",
         unit="mode",
-        about="auto reads trades without a Python object per record where that was tested; off never does",
+        about="off: an object per record and trade; scan: per record; auto: neither, where that was tested",
     )
     processing_guarantee: Literal["exactly_once", "at_least_once"] = _setting(
         "exactly_once", unit="mode", about="how the detector commits"

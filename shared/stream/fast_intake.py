@@ -4,7 +4,8 @@
 reads librdkafka's batches (`librdkafka.py`). Both give what `MessageIntake` gives, and pass the same tests.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal
 
 import numpy as np
 import structlog
@@ -112,16 +113,21 @@ def _batch_of(records: Records, scanner: TradeScanner) -> TradeBatch:
     )
 
 
+def scanning(consumer: Consumer) -> Intake:
+    """Return the intake that scans the consumer's messages where this machine can, else the plain one."""
+    if CAN_SCAN:
+        return ScanIntake(consumer)
+    _log.info("fast_reads_off", reason="big-endian machine")
+    return MessageIntake(consumer)
+
+
 def fastest(consumer: Consumer) -> Intake:
     """Return the fastest intake that works for this consumer here, and say so in the log."""
-    if not CAN_SCAN:
-        _log.info("fast_reads_off", reason="big-endian machine")
-        return MessageIntake(consumer)
     try:
         return LibraryIntake(consumer)
     except PrerequisiteError as reason:
         _log.info("fast_reads_over_messages", reason=str(reason))
-        return ScanIntake(consumer)
+        return scanning(consumer)
 
 
 def warm_up() -> None:
@@ -130,10 +136,18 @@ def warm_up() -> None:
     TradeScanner().scan(Records.of([]))
 
 
-def chosen(setting: str) -> Callable[[Consumer], Intake]:
+_BY_SETTING: Final[Mapping[str, Callable[[Consumer], Intake]]] = {
+    "off": MessageIntake,
+    "scan": scanning,
+    "auto": fastest,
+}
+
+
+def chosen(setting: Literal["off", "scan", "auto"]) -> Callable[[Consumer], Intake]:
     """Return what makes the intake.
 
     Args:
-        setting: KAFKA_FAST_READS: `off` for the plain one, `auto` for the fastest.
+        setting: KAFKA_FAST_READS: `off` for the plain one, `scan` for the one over messages, `auto` for the
+            fastest.
     """
-    return MessageIntake if setting == "off" else fastest
+    return _BY_SETTING[setting]

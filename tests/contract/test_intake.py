@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 
@@ -10,8 +11,9 @@ from shared import topics
 from shared.codec import encode
 from shared.errors import PrerequisiteError
 from shared.events import Trade
+from shared.stream import librdkafka
 from shared.stream.broker import Broker, Consumer, RebalanceListener, TopicPartition
-from shared.stream.fast_intake import LibraryIntake, ScanIntake, fastest
+from shared.stream.fast_intake import LibraryIntake, ScanIntake, chosen
 from shared.stream.intake import Intake, MessageIntake, TradeBatch
 from shared.stream.kafka import KafkaBroker, KafkaParams
 from shared.stream.memory import MemoryBroker
@@ -30,18 +32,25 @@ class Setting:
     intake: Callable[[Consumer], Intake]
 
 
-def _kafka(servers: str) -> KafkaBroker:
-    prefix = f"intake-{uuid.uuid4().hex[:8]}-"
-    return KafkaBroker(KafkaParams(bootstrap_servers=servers, topic_prefix=prefix, partitions=PARTITIONS))
+def _kafka(servers: str, protocol: Literal["classic", "consumer"] = "classic") -> KafkaBroker:
+    return KafkaBroker(
+        KafkaParams(
+            bootstrap_servers=servers,
+            topic_prefix=f"intake-{uuid.uuid4().hex[:8]}-",
+            partitions=PARTITIONS,
+            group_protocol=protocol,
+        )
+    )
 
 
 @pytest.fixture(
     params=[
         ("memory", MessageIntake),
         ("memory", ScanIntake),
-        pytest.param(("kafka", MessageIntake), marks=pytest.mark.integration),
-        pytest.param(("kafka", ScanIntake), marks=pytest.mark.integration),
-        pytest.param(("kafka", LibraryIntake), marks=pytest.mark.integration),
+        pytest.param(("classic", MessageIntake), marks=pytest.mark.integration),
+        pytest.param(("classic", ScanIntake), marks=pytest.mark.integration),
+        pytest.param(("classic", LibraryIntake), marks=pytest.mark.integration),
+        pytest.param(("consumer", LibraryIntake), marks=pytest.mark.integration),
     ],
     ids=lambda param: f"{param[0]}-{param[1].__name__}",
 )
@@ -50,7 +59,7 @@ def setting(request: pytest.FixtureRequest) -> Setting:
     made: Broker = (
         MemoryBroker(partitions=PARTITIONS)
         if kind == "memory"
-        else _kafka(request.getfixturevalue("kafka").bootstrap_servers)
+        else _kafka(request.getfixturevalue("kafka").bootstrap_servers, kind)
     )
     made.ensure_topics()
     return Setting(made, intake)
@@ -336,15 +345,28 @@ def test_nothing_is_lost_or_read_twice_while_members_come_and_go(setting: Settin
 
 
 @pytest.mark.integration
-def test_the_fastest_intake_is_the_librarys_where_it_works(request: pytest.FixtureRequest) -> None:
-    broker = _kafka(request.getfixturevalue("kafka").bootstrap_servers)
-    consumer = broker.consumer(group=None)
-    assert isinstance(fastest(consumer), LibraryIntake)
+@pytest.mark.parametrize(
+    ("name", "kind"), [("off", MessageIntake), ("scan", ScanIntake), ("auto", LibraryIntake)]
+)
+def test_the_setting_names_the_intake(
+    name: Literal["off", "scan", "auto"], kind: type, request: pytest.FixtureRequest
+) -> None:
+    consumer = _kafka(request.getfixturevalue("kafka").bootstrap_servers).consumer(group=None)
+    assert type(chosen(name)(consumer)) is kind
     consumer.close()
 
 
 def test_a_broker_in_memory_gets_the_scanner_over_messages() -> None:
     consumer = MemoryBroker(partitions=1).consumer(group=None)
-    assert isinstance(fastest(consumer), ScanIntake)
+    assert isinstance(chosen("auto")(consumer), ScanIntake)
     with pytest.raises(PrerequisiteError, match="Kafka"):
         LibraryIntake(consumer)
+
+
+def test_another_version_of_the_library_is_not_touched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(librdkafka, "_VERIFIED", frozenset({(0x01000000, 176)}))
+    consumer = KafkaBroker(KafkaParams(bootstrap_servers="127.0.0.1:1")).consumer(group=None)
+    assert isinstance(chosen("auto")(consumer), ScanIntake)
+    consumer.close()

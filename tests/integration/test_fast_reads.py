@@ -1,18 +1,21 @@
-"""The runner on a real Kafka, its members coming and going: every intake gives the same events, once each."""
+"""The runner on a real Kafka, its members and the broker itself coming and going: every event, once each."""
 
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias
 
 import pytest
 
+from deploy.kafka.apache import ApacheKafka
 from deploy.kafka.broker import RunningBroker
 from shared import topics
 from shared.clock import SystemClock
 from shared.codec import decode, encode
 from shared.errors import BrokerAbortableError
-from shared.events import Anomaly
+from shared.events import Anomaly, Trade
 from shared.metrics import Health
-from shared.stream.broker import Consumer
+from shared.stream.broker import Consumer, Producer
 from shared.stream.commit import CommitPolicy
 from shared.stream.fast_intake import LibraryIntake, ScanIntake
 from shared.stream.intake import Intake, MessageIntake
@@ -22,6 +25,7 @@ from tests.deadlines import eventually
 from tests.stream_steps import HashStep, make_trade
 
 pytestmark = pytest.mark.integration
+Protocol: TypeAlias = Literal["classic", "consumer"]
 
 PARTITIONS = 4
 SYMBOLS = [f"M{number}-USDT" for number in range(12)]
@@ -53,22 +57,60 @@ def work(one: Runner, action: Callable[[], int | None]) -> int:
         return 0
 
 
-@pytest.mark.parametrize("intake", [MessageIntake, ScanIntake, LibraryIntake])
-def test_every_event_once_while_members_come_go_and_start_over(
-    kafka: RunningBroker, intake: Callable[[Consumer], Intake]
-) -> None:
-    broker = KafkaBroker(
+def a_broker(servers: str, protocol: Protocol) -> KafkaBroker:
+    made = KafkaBroker(
         KafkaParams(
-            bootstrap_servers=kafka.bootstrap_servers,
+            bootstrap_servers=servers,
             topic_prefix=f"fast-{uuid.uuid4().hex[:8]}-",
             partitions=PARTITIONS,
+            group_protocol=protocol,
         )
     )
-    broker.ensure_topics()
-    tape = [make_trade(SYMBOLS[number % len(SYMBOLS)], number) for number in range(TRADES)]
-    producer = broker.producer()
-    for trade in tape:
+    made.ensure_topics()
+    return made
+
+
+def a_tape() -> list[Trade]:
+    return [make_trade(SYMBOLS[number % len(SYMBOLS)], number) for number in range(TRADES)]
+
+
+def queue(producer: Producer, trades: Sequence[Trade]) -> None:
+    for trade in trades:
         producer.produce(topics.TRADES, encode(trade), key=trade.symbol.encode())
+
+
+def judged_by(broker: KafkaBroker) -> list[Anomaly]:
+    consumer = broker.consumer(group=None)
+    anomalies = consumer.partitions_of(topics.ANOMALIES)
+    consumer.close()
+    return [decode(message.value(), Anomaly) for message in broker.read_all(anomalies)]
+
+
+def expected() -> dict[str, Anomaly]:
+    events = HashStep().on_batch(a_tape())
+    return {event.anomaly_id: event for event in events if isinstance(event, Anomaly)}
+
+
+def assert_each_once(found: Sequence[Anomaly]) -> None:
+    assert len(found) == len({anomaly.anomaly_id for anomaly in found})
+    assert {anomaly.anomaly_id: anomaly for anomaly in found} == expected()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "intake"),
+    [
+        ("classic", MessageIntake),
+        ("classic", ScanIntake),
+        ("classic", LibraryIntake),
+        ("consumer", LibraryIntake),
+    ],
+)
+def test_every_event_once_while_members_come_go_and_start_over(
+    kafka: RunningBroker, protocol: Protocol, intake: Callable[[Consumer], Intake]
+) -> None:
+    broker = a_broker(kafka.bootstrap_servers, protocol)
+    producer = broker.producer()
+    queue(producer, a_tape())
     assert producer.flush(30) == 0
 
     runners = [runner(broker, intake, 0)]
@@ -108,10 +150,31 @@ def test_every_event_once_while_members_come_go_and_start_over(
     eventually(is_done, seconds=60, about="everything to be judged")
     for one in runners:
         one.close()
-    consumer = broker.consumer(group=None)
-    anomalies = consumer.partitions_of(topics.ANOMALIES)
-    consumer.close()
-    found = [decode(message.value(), Anomaly) for message in broker.read_all(anomalies)]
-    expected = [event for event in HashStep().on_batch(tape) if isinstance(event, Anomaly)]
-    assert len(found) == len({anomaly.anomaly_id for anomaly in found})
-    assert {a.anomaly_id: a for a in found} == {a.anomaly_id: a for a in expected}
+    assert_each_once(judged_by(broker))
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_every_event_once_although_the_broker_dies_while_it_is_read(
+    own_kafka: ApacheKafka, protocol: Protocol
+) -> None:
+    broker = a_broker(own_kafka.bootstrap_servers, protocol)
+    producer = broker.producer()
+    tape = a_tape()
+    queue(producer, tape[: TRADES // 2])
+    assert producer.flush(30) == 0
+    one, stop = runner(broker, LibraryIntake, 0), threading.Event()
+    running = threading.Thread(target=one.run, args=(stop,))
+    running.start()
+    try:
+        eventually(lambda: one.totals.trades >= 300, seconds=60, about="the first trades")
+        queue(producer, tape[TRADES // 2 :])
+        own_kafka.kill()
+        own_kafka.start()
+        assert producer.flush(60) == 0
+        wanted = len(expected())
+        eventually(lambda: len(judged_by(broker)) >= wanted, seconds=90, about="all events", every_s=0.5)
+    finally:
+        stop.set()
+        running.join(60)
+    assert not running.is_alive()
+    assert_each_once(judged_by(broker))
