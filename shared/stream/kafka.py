@@ -8,16 +8,19 @@ to partitions by murmur2 of the key, Java's default, so that writers in other la
 How long anything may take is derived in `timeouts.py`.
 """
 
+import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, cast
 
 import confluent_kafka as ck
 import stamina
 import structlog
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, not so declared
 from confluent_kafka.cimpl import NewTopic
 
 from shared import topics as topic_specs
@@ -33,6 +36,9 @@ from shared.stream.broker import Consumer, Message, Producer, RebalanceListener,
 from shared.stream.timeouts import REQUEST_TIMEOUT_S, Timeouts
 
 _QUEUE_FULL_POLL_S: Final = 0.05
+# Short, so that a partition's new leader is asked soon after the old one has died.
+_BOUNDS_TIMEOUT_S: Final = REQUEST_TIMEOUT_S / 5
+_EDGES: Final = (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
 # What one client may hold in memory: fetched and not yet consumed, or produced and not yet acknowledged.
 _FETCHED_KB: Final = 32 * 1024
 _QUEUED_KB: Final = 64 * 1024
@@ -215,7 +221,13 @@ class KafkaBroker:
 
     def consumer(self, *, group: str | None, from_start: bool = True) -> Consumer:
         """Return a consumer that reads committed records only."""
-        return KafkaConsumer(self._consumer_config(group, from_start), self._names, self._timeouts)
+        return KafkaConsumer(
+            self._consumer_config(group, from_start), self._names, self._timeouts, edges=self._edges
+        )
+
+    @cached_property
+    def _edges(self) -> "_Edges":
+        return _Edges(self._client_config(), self._timeouts)
 
     def read_all(
         self,
@@ -372,6 +384,58 @@ def _retrying(operation: str, timeout_s: float, function: Any, *args: Any, **kwa
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
+def _answer_within(timeout_s: float, function: Callable[..., object], *args: object) -> object:
+    """Return what a call of the library returns, or raise `TimeoutError` and leave it to itself.
+
+    It can't be ended. Its thread keeps nobody from leaving the process.
+    """
+    answer: Future[object] = Future()
+
+    def call() -> None:
+        try:
+            answer.set_result(function(*args))
+        except ck.KafkaException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=call, name="kafka-call", daemon=True).start()
+    return answer.result(timeout_s)
+
+
+class _Edges:
+    """Where partitions begin and end, asked through a client of its own.
+
+    A consumer would ask the leaders that it remembers, also one that has died, until it looks around again;
+    and within a rebalance it can't be made to (`Consumer.list_topics` there ends the process: confluent-kafka
+    2.16.1).
+    """
+
+    def __init__(self, config: dict[str, Any], timeouts: Timeouts) -> None:
+        self._config = config
+        self._timeouts = timeouts
+
+    @cached_property
+    def _client(self) -> AdminClient:
+        return AdminClient(self._config)
+
+    def ask(self, partition: ck.TopicPartition) -> tuple[int, int]:
+        """Return the first retained offset and the one after the last; wait while its leader moves."""
+        low, high = _retrying("read bounds", self._timeouts.moving_s, self._ask, partition)
+        return low, high
+
+    def _ask(self, partition: ck.TopicPartition) -> tuple[int, int]:
+        self._client.list_topics(partition.topic, timeout=REQUEST_TIMEOUT_S)
+        asked = [
+            self._client.list_offsets(
+                {partition: edge},
+                isolation_level=ck.IsolationLevel.READ_COMMITTED,
+                request_timeout=_BOUNDS_TIMEOUT_S,
+            )
+            for edge in _EDGES
+        ]
+        low, high = (int(answer[partition].result().offset) for answer in asked)
+        return low, high
+
+
 class Diversion(Protocol):
     """Somebody who reads the records of partitions in the consumer's stead. Partitions are named as we do."""
 
@@ -391,8 +455,9 @@ class Diversion(Protocol):
 class KafkaConsumer:
     """Implements `broker.Consumer`."""
 
-    def __init__(self, config: dict[str, Any], names: _Names, timeouts: Timeouts) -> None:
+    def __init__(self, config: dict[str, Any], names: _Names, timeouts: Timeouts, *, edges: _Edges) -> None:
         self._client = ck.Consumer(config)
+        self._edges = edges
         self._is_subscribed = False
         self._names = names
         self._timeouts = timeouts
@@ -505,7 +570,14 @@ class KafkaConsumer:
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the group's committed offsets; waits until no transaction on them is pending."""
         asked = self._names.their_partitions(dict.fromkeys(partitions, 0))
-        answer = self._call("read commits", self._client.committed, asked, timeout=self._timeouts.committed_s)
+        # Another node may be about to coordinate the group.
+        answer = _retrying(
+            "read commits",
+            self._timeouts.moving_s,
+            self._client.committed,
+            asked,
+            timeout=self._timeouts.committed_s,
+        )
         return {self._names.partition(p): p.offset for p in answer if p.offset >= 0}
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
@@ -519,10 +591,7 @@ class KafkaConsumer:
     def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         """Return the first retained offset and the one after the last."""
         [theirs] = self._names.their_partitions({partition: 0})
-        low, high = self._call(
-            "read bounds", self._client.get_watermark_offsets, theirs, timeout=REQUEST_TIMEOUT_S
-        )
-        return low, high
+        return self._edges.ask(theirs)
 
     def lag(self, partition: TopicPartition, position: int) -> int:
         """Return how many records lie at or after `position`, as far as known from the last fetch."""
@@ -573,11 +642,19 @@ class KafkaProducer:
         self, config: dict[str, Any], names: _Names, timeouts: Timeouts, *, is_transactional: bool
     ) -> None:
         self._failure: ck.KafkaError | None = None
-        self._client = ck.Producer({**config, "on_delivery": self._delivered, "error_cb": self._failed})
+        self._config = {**config, "on_delivery": self._delivered, "error_cb": self._failed}
         self._names = names
         self._timeouts = timeouts
-        if is_transactional:
-            self._transact("init transactions", self._client.init_transactions, 2 * REQUEST_TIMEOUT_S)
+        self._is_transactional = is_transactional
+        # A call of the client has not returned, and no other may be made.
+        self._is_stuck = False
+        self._client = self._connect()
+
+    def _connect(self) -> ck.Producer:
+        client = ck.Producer(self._config)
+        if self._is_transactional:
+            self._transact("init transactions", client.init_transactions, 2 * REQUEST_TIMEOUT_S)
+        return client
 
     def _delivered(self, error: ck.KafkaError | None, message: object) -> None:
         del message
@@ -648,19 +725,32 @@ class KafkaProducer:
             # takes such a commit, for the sake of old clients, without any fencing.
             if not consumer.is_member():
                 raise BrokerAbortableError("send offsets", detail="the group goes on without this consumer")
-            self._transact(
-                "send offsets",
-                self._client.send_offsets_to_transaction,
-                self._names.their_partitions(offsets),
-                membership,
-                2 * REQUEST_TIMEOUT_S,
-            )
+            self._transact("send offsets", self._send_offsets, offsets, membership)
         self._transact("commit", self._client.commit_transaction, self._timeouts.delivery_s)
         self._check()
 
+    def _send_offsets(self, offsets: Mapping[TopicPartition, int], membership: object) -> None:
+        send = self._client.send_offsets_to_transaction
+        theirs = self._names.their_partitions(offsets)
+        try:
+            _answer_within(REQUEST_TIMEOUT_S, send, theirs, membership, REQUEST_TIMEOUT_S / 1.5)
+        except TimeoutError as error:
+            # The node that coordinated the group has died: librdkafka may wait for that very one, beyond the
+            # time it was given and for good (2.16.0; its issues 5456 and 5511).
+            self._is_stuck = True
+            raise BrokerAbortableError(
+                "send offsets", detail=f"no answer for {REQUEST_TIMEOUT_S:g} s"
+            ) from error
+
     def abort(self) -> None:
         """Forget what was produced since `begin`."""
-        self._transact("abort", self._client.abort_transaction, 2 * REQUEST_TIMEOUT_S)
+        if self._is_stuck:
+            # An heir under the same id makes the broker abort what was open, and fences who left it.
+            self._client = self._connect()
+            self._is_stuck = False
+            _log.warning("producer_replaced")
+        else:
+            self._transact("abort", self._client.abort_transaction, 2 * REQUEST_TIMEOUT_S)
         self._failure = None
 
     def _transact(self, operation: str, function: Any, *args: Any) -> None:  # noqa: ANN401 - untyped library

@@ -54,6 +54,11 @@ class Timeouts:
         return self.transaction_s / 1.5
 
     @property
+    def moving_s(self) -> float:
+        """For another node to lead and coordinate what a dead one did: an assignment waits for that."""
+        return self.transaction_s
+
+    @property
     def committed_s(self) -> float:
         """For the offsets of partitions taken over: their last owner's transaction must be decided."""
         return self.transaction_s + REQUEST_TIMEOUT_S
