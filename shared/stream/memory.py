@@ -9,7 +9,7 @@ import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from shared import topics as topic_specs
 from shared.errors import BrokerAbortableError, BrokerFatalError
@@ -43,8 +43,8 @@ class MemoryMessage(NamedTuple):
         return self.with_key
 
     def value(self) -> bytes:
-        """Return its value, empty for a tombstone."""
-        return self.with_value or b""
+        """Return its value; None for a tombstone, as `broker.Message` says."""
+        return cast("bytes", self.with_value)
 
 
 @dataclass

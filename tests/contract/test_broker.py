@@ -289,6 +289,14 @@ def test_a_broker_of_the_consumer_protocol_refuses_one_who_is_no_member(broker: 
     outsider.close()
 
 
+def test_a_record_without_a_value_reads_as_none(broker: Broker) -> None:
+    producer = broker.producer()
+    producer.produce(topics.SNAPSHOTS, None, key=b"BTC-USDT#0", partition=0)
+    assert producer.flush(30) == 0
+    [message] = broker.read_all([TopicPartition(topics.SNAPSHOTS, 0)])
+    assert message.value() is None
+
+
 def test_bounds_and_lag_count_records(broker: Broker) -> None:
     publish(broker, [b"1", b"2", b"3"])
     consumer = broker.consumer(group=None)
