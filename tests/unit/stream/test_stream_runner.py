@@ -372,7 +372,7 @@ def test_a_market_that_vanishes_leaves_memory_and_topic(logs: list[EventDict]) -
             stage.clock.advance(seconds=1)
     assert list(step.symbols()) == ["BTC-USDT"]
     runner.close()
-    assert stage.snapshot_records()[b"ETH-USDT#0"] == b""
+    assert stage.snapshot_records()[b"ETH-USDT#0"] is None
     assert runner.markets_evicted() == 1
     assert [entry["symbol"] for entry in named(logs, "market_evicted")] == ["ETH-USDT"]
     assert metric("tapewatch_markets_evicted_total") == before + 1
