@@ -16,6 +16,7 @@ from benchmarks import nab as nab_benchmark
 from benchmarks import pipeline as pipeline_benchmark
 from benchmarks import snapshots as snapshots_benchmark
 from benchmarks import windows as windows_benchmark
+from benchmarks.pictures import PlotOption
 from benchmarks.report import WriteOption
 from shared import logs
 from shared.errors import TapewatchError
@@ -53,27 +54,31 @@ def engine(
     trades: Annotated[int, typer.Option(min=10_000, help="trades in one round")] = 200_000,
     markets: Annotated[int, typer.Option(min=1, help="markets, activity heavy-tailed")] = 400,
     rounds: Annotated[int, typer.Option(min=1, help="after two to warm up; medians are shown")] = 5,
+    plot: PlotOption = None,
     write: WriteOption = None,
 ) -> None:
     """What the engine alone costs per trade, whole and stage by stage."""
-    engine_benchmark.run(trades=trades, markets=markets, rounds=rounds, write=write)
+    engine_benchmark.run(trades=trades, markets=markets, rounds=rounds, plot=plot, write=write)
 
 
 @app.command()
 def calibration(
     pumps: Annotated[int, typer.Option(min=0, help="markets of the pump recordings")] = 60,
     samples: Annotated[int, typer.Option(min=100_000, help="independent scores per known tail")] = 10_000_000,
-    plot: Annotated[Path | None, typer.Option(help="HTML file for a picture")] = None,
+    plot: PlotOption = None,
+    plot_tail: Annotated[
+        Path | None, typer.Option("--plot-tail", help="picture of the tail of one market's z-scores")
+    ] = None,
     write: WriteOption = None,
 ) -> None:
     """Whether rarities are what they say, on recordings and known tails."""
-    calibration_benchmark.run(pumps=pumps, samples=samples, plot=plot, write=write)
+    calibration_benchmark.run(pumps=pumps, samples=samples, plot=plot, plot_tail=plot_tail, write=write)
 
 
 @app.command()
-def nab(write: WriteOption = None) -> None:
+def nab(plot: PlotOption = None, write: WriteOption = None) -> None:
     """Score detectors of one series by the rules of the Numenta Anomaly Benchmark."""
-    nab_benchmark.run(write=write)
+    nab_benchmark.run(plot=plot, write=write)
 
 
 @app.command()
@@ -81,10 +86,11 @@ def windows(
     trades: Annotated[int, typer.Option(min=5_000, help="trades of each series")] = 50_000,
     markets: Annotated[int, typer.Option(min=1, help="that ours is fed with at once")] = 33,
     rounds: Annotated[int, typer.Option(min=1, help="medians are shown")] = 7,
+    plot: PlotOption = None,
     write: WriteOption = None,
 ) -> None:
     """How right sliding windows stay after a spike, and what they cost; beside pandas, polars and others."""
-    windows_benchmark.run(trades=trades, markets=markets, rounds=rounds, write=write)
+    windows_benchmark.run(trades=trades, markets=markets, rounds=rounds, plot=plot, write=write)
 
 
 @app.command()
@@ -103,10 +109,11 @@ def forest(
     seeds: Annotated[int, typer.Option(min=1, help="random orders and seeds of the detectors")] = 5,
     quick: Annotated[bool, typer.Option("--quick", help="2,000 rows and two seeds")] = False,
     data: Annotated[Path, typer.Option(envvar="REAL_DATA_DIR", help="folder of the real data")] = _REAL_DATA,
+    plot: PlotOption = None,
     write: WriteOption = None,
 ) -> None:
     """How well detectors of rows of any columns find labelled anomalies, and what a row costs them."""
-    forest_benchmark.run(data=data / "adbench", rows=rows, seeds=seeds, quick=quick, write=write)
+    forest_benchmark.run(data=data / "adbench", rows=rows, seeds=seeds, quick=quick, plot=plot, write=write)
 
 
 if __name__ == "__main__":

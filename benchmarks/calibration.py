@@ -17,19 +17,24 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import calibration_rivals as rivals
+from benchmarks import pictures
 from benchmarks.report import Row, Table, show_tables
 from detector.arrays import BoolVector, FloatVector, IntVector
 from detector.budget import AVERAGE_SHARE, LARGEST_THRESHOLD
 from detector.calibration import CalibrationParams, Calibrator
 from detector.features import Tape
+from detector.kernels import rarity as kernel
 from detector.online.protocol import Scale
 from detector.params import EngineParams, make_detectors, make_features
 from detector.runs import Runs
 from shared.clock import MICROSECONDS_PER_DAY, MICROSECONDS_PER_SECOND
 from shared.errors import TapewatchError
+from shared.pictures import check_path
 
 _PARAMS: Final = EngineParams(enabled=("zscore", "forest", "whale"))
 _NOMINAL: Final = (1e-3, 1e-4, 1e-5, 1e-6)
+_LEVELS: Final = np.geomspace(1e-3, 1e-6, 19)
+_FEWEST: Final = 5
 _QUIET_US: Final = 60 * MICROSECONDS_PER_SECOND
 _BUDGET: Final = 5.0
 _CRASH_DAY: Final = datetime(2025, 10, 10, tzinfo=UTC)
@@ -47,13 +52,14 @@ class _Market(NamedTuple):
     scores: dict[str, FloatVector]
 
 
-def run(*, pumps: int, samples: int, plot: Path | None, write: Path | None) -> None:
+def run(*, pumps: int, samples: int, plot: Path | None, plot_tail: Path | None, write: Path | None) -> None:
     """Measure and print.
 
     Args:
         pumps: markets of the pump recordings.
         samples: independent scores of each known tail.
-        plot: picture to write, HTML.
+        plot: picture to write, of observed against nominal rates.
+        plot_tail: picture to write, of the tail of one market's z-scores.
         write: Markdown file whose section is replaced.
 
     Raises:
@@ -62,7 +68,10 @@ def run(*, pumps: int, samples: int, plot: Path | None, write: Path | None) -> N
     folder = Path(os.environ.get("REAL_DATA_DIR") or "../shared/data")
     if not folder.is_dir():
         raise TapewatchError(f"no {folder}; set REAL_DATA_DIR to where the recordings are")
+    for picture in filter(None, (plot, plot_tail)):
+        check_path(picture)
     markets = list(_markets(folder, pumps=pumps))
+    pooled: dict[str, FloatVector] = {}
     rarities = {(m.name, d): _calibrated(m, d) for m in markets for d in m.scores}
     tables = [
         Table(
@@ -72,7 +81,7 @@ def run(*, pumps: int, samples: int, plot: Path | None, write: Path | None) -> N
         ),
         Table(
             title="the same by other rules, all calm data, z-score, forest and whale pooled",
-            rows=list(_alternatives(markets, rarities)),
+            rows=list(_alternatives(markets, rarities, pooled)),
         ),
         Table(
             title="observed over nominal rate, independent scores of known tails", rows=list(_known(samples))
@@ -88,7 +97,10 @@ def run(*, pumps: int, samples: int, plot: Path | None, write: Path | None) -> N
         Table(title="cost", rows=[_cost(markets[0])]),
     ]
     if plot is not None:
-        _draw(markets, rarities, plot)
+        title = "calm data of all recordings; z-score, forest and whale pooled"
+        pictures.rates(plot, _LEVELS, pooled, title=title)
+    if plot_tail is not None:
+        _draw_tail(next(m for m in reversed(markets) if m.group == "BTCUSDC"), plot_tail)
     show_tables("calibration", tables, write=write)
 
 
@@ -182,13 +194,33 @@ def _rate(name: str, streams: list[tuple[IntVector, FloatVector]]) -> Row:
     return Row(name=f"{name} ({trades:,})", values=values)
 
 
-def _alternatives(markets: list[_Market], rarities: _Rarities) -> Iterator[Row]:
+def _alternatives(
+    markets: list[_Market], rarities: _Rarities, pooled: dict[str, FloatVector]
+) -> Iterator[Row]:
+    """Yield a row per rule, and put its observed rates at `_LEVELS` into `pooled`."""
     pairs = [(market, detector) for market in markets for detector in market.scores]
     ours = [(m.clock_us[: m.calm], rarities[m.name, d][: m.calm]) for m, d in pairs]
+    pooled["ours"] = _observed(ours)
     yield _rate("ours", ours)
     for name, rule in _RIVALS.items():
         sys.stderr.write(f"{name}\n")
-        yield _rate(name, [_by(rule, market, detector) for market, detector in pairs])
+        streams = [_by(rule, market, detector) for market, detector in pairs]
+        pooled[name] = _observed(streams)
+        yield _rate(name, streams)
+
+
+def _observed(streams: list[tuple[IntVector, FloatVector]]) -> FloatVector:
+    """Return episodes per trade at each of `_LEVELS`; NaN where they are too few to tell."""
+    trades = sum(int(np.isfinite(rarities).sum()) for _, rarities in streams)
+    counts = np.array(
+        [
+            sum(len(_opened(clock_us, rarities <= level)) for clock_us, rarities in streams)
+            for level in _LEVELS
+        ],
+        np.float64,
+    )
+    counts[counts < _FEWEST] = np.nan
+    return counts / trades
 
 
 def _by(
@@ -273,24 +305,26 @@ def _cost(market: _Market) -> Row:
     return Row(name="z-score, one market, batches of 500, best of 5", values=values)
 
 
-def _draw(markets: list[_Market], rarities: _Rarities, path: Path) -> None:
-    import plotly.graph_objects as go  # noqa: PLC0415 - needed for pictures only
-
-    figure = go.Figure()
-    levels = np.geomspace(1e-2, 1e-6, 60)
-    for detector in markets[0].scores:
-        for group in ("BTCUSDC", "pump markets"):
-            streams = [
-                (m.clock_us[: m.calm], rarities[m.name, detector][: m.calm])
-                for m in markets
-                if m.group == group
-            ]
-            trades = sum(int(np.isfinite(r).sum()) for _, r in streams)
-            counts = [
-                sum(len(_opened(c, r <= level)) for c, r in streams) / max(trades, 1) for level in levels
-            ]
-            figure.add_scatter(x=levels, y=counts, name=f"{detector}, {group}")
-    figure.add_scatter(x=levels, y=levels, name="honest", line={"dash": "dot", "color": "black"})
-    figure.update_xaxes(type="log", title="nominal: episodes per trade")
-    figure.update_yaxes(type="log", title="observed")
-    figure.write_html(path, include_plotlyjs="cdn")
+def _draw_tail(market: _Market, path: Path) -> None:
+    """Draw how often z-scores are reached after the whole of a market: trades, episodes, and the fit."""
+    found, clock_us = market.scores["zscore"], market.clock_us
+    calibrator = Calibrator(CalibrationParams(), scale="log")
+    calibrator.open(0, identity="")
+    calibrator.calibrate(Runs.single(0, len(found)), found, clock_us)
+    state = calibrator.state(0)
+    fit, ends, counts = (np.asarray(state[key]) for key in ("fit", "table_ends", "table_counts"))
+    table = np.zeros(kernel.BINS + 1, np.float32)
+    table[: ends[-1] + 1] = np.repeat(counts, np.diff(ends, prepend=-1))
+    scores = np.geomspace(2.5, 2.0 * np.nanmax(found), 300)
+    places = [kernel.position(score, True) for score in scores.tolist()]
+    known = np.sort(found[np.isfinite(found)])
+    trades = 1.0 - np.searchsorted(known, scores) / len(known)
+    episodes = np.array([table[int(at)] for at in places]) / fit[kernel.TRADES]
+    curves = {
+        "trades (share of all)": np.where(trades > 0, trades, np.nan),
+        "episodes counted": np.where(episodes > 0, episodes, np.nan),
+        "rarity: counted, then the fitted tail": np.array([kernel.rarity(at, table, fit) for at in places]),
+    }
+    level = float(scores[np.searchsorted(places, fit[kernel.LEVEL])])
+    title = f"{market.name}: how often a z-score is reached"
+    pictures.tail(path, scores, curves, level=level, title=title)

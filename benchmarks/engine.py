@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from benchmarks import pictures
 from benchmarks.report import Row, Table, median_rows, show_tables
 from benchmarks.trades import market_trades
 from detector.batch import sort_by_market
@@ -23,6 +24,7 @@ from detector.combined import Combined
 from detector.engine import Engine, warm_up_kernels
 from detector.params import EngineParams, make_calibration, make_detectors, make_features
 from shared.events import Trade
+from shared.pictures import check_path
 from shared.stream.columns import TradeColumns
 
 if TYPE_CHECKING:
@@ -35,15 +37,18 @@ _MEMORY_MARKETS: Final = 64
 _BATCHES: Final = (500, 1_000)
 
 
-def run(*, trades: int, markets: int, rounds: int, write: Path | None) -> None:
+def run(*, trades: int, markets: int, rounds: int, plot: Path | None, write: Path | None) -> None:
     """Measure and print.
 
     Args:
         trades: in one round.
         markets: with activity as in `market_trades`.
         rounds: that count; medians are shown.
+        plot: picture to write, of the stages.
         write: Markdown file whose section is replaced by the result.
     """
+    if plot is not None:
+        check_path(plot)
     warm_up_kernels()
     many = list(market_trades(trades, markets=markets, rate_per_s=_RATE_PER_S))
     one = list(market_trades(trades, markets=1, rate_per_s=_RATE_PER_S / 100))
@@ -61,6 +66,11 @@ def run(*, trades: int, markets: int, rounds: int, write: Path | None) -> None:
         if number >= _WARM_UP_ROUNDS:
             whole_rounds.append(whole_rows)
             stage_rounds.append(stage_rows)
+    if plot is not None:
+        title = f"stage by stage, {markets:,} markets, batches of {_BATCHES[0]:,}"
+        stage_medians = median_rows(stage_rounds)
+        unit = "CPU per trade, in microseconds"
+        pictures.bars(plot, stage_medians, figure="cpu_us_per_trade", title=title, unit=unit)
     show_tables(
         "engine",
         [

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import pictures
 from benchmarks.forest_peers import Score, peers
 from benchmarks.labelled import LabelledSet, Order, average_precision, labelled_sets, roc_auc
 from benchmarks.report import Row, Table, show_tables
@@ -23,6 +24,7 @@ from detector.kernels.random import seeds as tree_seeds
 from detector.online.ensemble import EnsembleParams, StreamEnsemble
 from detector.online.ensemble_model import PARTS
 from detector.runs import Runs
+from shared.pictures import check_path
 
 _QUICK_ROWS: Final = 2_000
 _QUICK_SEEDS: Final = 2
@@ -50,7 +52,7 @@ class Result(NamedTuple):
     cpu_us: float
 
 
-def run(*, data: Path, rows: int, seeds: int, quick: bool, write: Path | None) -> None:
+def run(*, data: Path, rows: int, seeds: int, quick: bool, plot: Path | None, write: Path | None) -> None:
     """Measure and print.
 
     Args:
@@ -58,8 +60,11 @@ def run(*, data: Path, rows: int, seeds: int, quick: bool, write: Path | None) -
         rows: at most so many of a set are used, except for the whole files of the last table.
         seeds: random orders, and seeds of the detectors.
         quick: fewer of both, for a first look.
+        plot: picture to write, of accuracy against cost.
         write: Markdown file whose section is replaced.
     """
+    if plot is not None:
+        check_path(plot)
     rows, seeds = (min(rows, _QUICK_ROWS), min(seeds, _QUICK_SEEDS)) if quick else (rows, seeds)
     sets = list(labelled_sets(data))
     others = {**_ours(), **dict(peers()), "random scores (null)": _null}
@@ -78,6 +83,10 @@ def run(*, data: Path, rows: int, seeds: int, quick: bool, write: Path | None) -
         Table(title="what each part of the ensemble gives", rows=_rows(ablated), note=_ABLATION_NOTE),
         Table(title="the ensemble on whole sets", rows=_set_rows(sets, whole), note=_SET_NOTE),
     ]
+    if plot is not None:
+        across = ("cpu_us_per_row", "CPU per row, score and learn, in microseconds")
+        up = ("auc_random", "mean ROC AUC, random order")
+        pictures.scatter(plot, tables[0].rows, across=across, up=up, title="accuracy against cost")
     show_tables("forest", tables, write=write)
 
 

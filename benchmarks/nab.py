@@ -21,11 +21,13 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks import pictures
 from benchmarks.report import Row, Table, show_tables
 from detector.arrays import FloatVector, IntVector
 from detector.evaluation import NAB_PROFILES, NAB_STANDARD, NabSeries, nab_score
 from detector.online.univariate import Univariate, UnivariateParams
 from shared.errors import TapewatchError
+from shared.pictures import check_path
 
 _MICROSECOND: Final = 1e6
 _GAUSSIAN_ROWS: Final = 1_000
@@ -179,12 +181,15 @@ def measure(name: str, corpus: Sequence[Labelled], scorer: Scorer) -> tuple[Row,
     return Row(name=name, values=whole), Row(name=name, values=by_group)
 
 
-def run(*, write: Path | None) -> None:
+def run(*, plot: Path | None, write: Path | None) -> None:
     """Measure and print.
 
     Args:
+        plot: picture to write, of the standard scores.
         write: Markdown file whose section is replaced by the result.
     """
+    if plot is not None:
+        check_path(plot)
     corpus = read_corpus(Path(os.environ.get("REAL_DATA_DIR") or "../shared/data") / "nab")
     # Compiling is no part of what a row costs.
     _ours(corpus[0].times_us[:400], corpus[0].values[:400])
@@ -195,6 +200,9 @@ def run(*, write: Path | None) -> None:
         "0 is a detector without alarms, 100 one that finds every window at its first row and nothing else. "
         "`left out`: each group at the threshold that is best for the other groups."
     )
+    if plot is not None:
+        unit = "standard score: 0 is no alarm at all, 100 is perfect"
+        pictures.bars(plot, [whole for whole, _ in rows], figure=NAB_STANDARD.name, title=title, unit=unit)
     show_tables(
         "nab",
         [

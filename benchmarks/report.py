@@ -92,7 +92,7 @@ def show_tables(benchmark: str, tables: Sequence[Table], *, write: Path | None =
         console.print(_on_screen(benchmark, table))
     console.print(_machine(), highlight=False)
     if write is not None:
-        command = shlex.join(["python", "-m", "benchmarks", *_without_write(sys.argv[1:])])
+        command = shlex.join(["python", "-m", "benchmarks", *_without_outputs(sys.argv[1:])])
         replace_section(write, benchmark, _markdown(tables, command=command, now=datetime.now(UTC)))
     rows = [{"table": table.title, **_as_json(row)} for table in tables for row in table.rows]
     print(json.dumps({"benchmark": benchmark, "machine": _machine(), "rows": rows}))
@@ -147,11 +147,16 @@ def _sentence(title: str) -> str:
     return title[:1].upper() + title[1:]
 
 
-def _without_write(arguments: Sequence[str]) -> list[str]:
-    kept = [argument for argument in arguments if not argument.startswith("--write=")]
-    if "--write" in kept:
-        at = kept.index("--write")
-        del kept[at : at + 2]
+def _without_outputs(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments without those that say where results are written: they change no figure."""
+    kept: list[str] = []
+    is_path = False
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        is_output = name in {"--write", "--plot", "--plot-tail"}
+        if not is_output and not is_path:
+            kept.append(argument)
+        is_path = is_output and not value
     return kept
 
 

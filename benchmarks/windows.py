@@ -8,21 +8,27 @@ engine uses it. Libraries that are not installed are left out.
 
 import importlib
 import importlib.util
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
 import numpy as np
 
+from benchmarks import pictures
 from benchmarks.report import Row, Table, median_rows, show_tables
 from detector.arrays import FloatVector
 from detector.features import DEFAULT_WINDOWS_S, FeatureParams, Features, Tape, all_feature_names
 from detector.runs import Runs
+from shared.errors import TapewatchError
+from shared.pictures import check_path
+from shared.recordings import read
 
 _START_US: Final = 1_760_054_400_000_000
 _SECOND_US: Final = 1_000_000
@@ -31,21 +37,29 @@ _FIGURES: Final = ("sum", "mean", "std", "min", "max")
 _OURS: Final = ("notional_300s", "mean_300s", "std_300s", "low_300s", "high_300s")
 _RUN: Final = 15
 _CHECKED: Final = 200
+_DRAWN_BATCHES: Final = 5
 
 # Values in, one array per figure of `_FIGURES` out, each of the same length; NaN where there is none.
 Job = Callable[[FloatVector], list[FloatVector]]
 
 
-def run(*, trades: int, markets: int, rounds: int, write: Path | None) -> None:
+def run(*, trades: int, markets: int, rounds: int, plot: Path | None, write: Path | None) -> None:
     """Measure and print.
 
     Args:
         trades: of each series.
         markets: that ours is fed with at once, in runs of 15 trades.
         rounds: of every row; medians are shown.
+        plot: picture to write, of a real market with one wrong price.
         write: Markdown file whose section is replaced by the result.
+
+    Raises:
+        TapewatchError: the picture cannot be drawn.
     """
     jobs = _jobs()
+    if plot is not None:
+        check_path(plot)
+        _draw(jobs, plot)
     spiked = _prices(trades)
     spiked[trades // 10] = 1e12
     accuracy = [_accuracy(name, job, spiked) for name, job in jobs.items()]
@@ -107,6 +121,25 @@ def _accuracy(name: str, job: Job, values: FloatVector) -> Row:
         ):
             worst[figure] = float(np.fmax(worst[figure], abs(got[i] - exact) / abs(exact)))
     return Row(name=name, values=worst)
+
+
+def _draw(jobs: Mapping[str, Job], path: Path) -> None:
+    """Draw the error of each library's deviation on a real market with one wrong price."""
+    folder = Path(os.environ.get("REAL_DATA_DIR") or "../shared/data") / "binance-vision"
+    recordings = sorted(folder.glob("*.zip"))
+    if not recordings:
+        raise TapewatchError(f"no {folder}; set REAL_DATA_DIR to where the recordings are")
+    prices = [trade.price for batch in islice(read(recordings[:1]), _DRAWN_BATCHES) for trade in batch]
+    values = np.array(prices, np.float64)
+    spike = len(values) // 10
+    values[spike] = 1e12
+    places = np.arange(spike + _WINDOW, len(values), 50)
+    truth = np.array([_truth(values[i - _WINDOW + 1 : i + 1])[_FIGURES.index("std")] for i in places])
+    errors: dict[str, FloatVector] = {}
+    for name, job in jobs.items():
+        got = job(values)[_FIGURES.index("std")][places]
+        errors[name] = np.abs(got - truth) / truth
+    pictures.errors_after_spike(path, errors, (places - spike).astype(np.float64))
 
 
 def _truth(window: FloatVector) -> tuple[float, ...]:

@@ -22,11 +22,12 @@ import config
 from detector import explain as explaining
 from detector.catalogue import CATALOGUE
 from detector.engine import Engine, warm_up_kernels
+from detector.explain_source import trades_of, with_progress
 from detector.params import EngineParams
 from shared import logs, metrics
 from shared.clock import MICROSECONDS_PER_SECOND, SystemClock
-from shared.errors import ConfigError, TapewatchError
-from shared.recordings import read
+from shared.errors import ConfigError, RecordingError, TapewatchError
+from shared.recordings.markets import market_of
 from shared.status import StatusReporter
 from shared.stream import fast_intake
 from shared.stream.eviction import EvictionPolicy
@@ -37,7 +38,10 @@ from shared.stream.runner import Runner, RunnerParams
 from shared.stream.snapshot_writer import SnapshotPolicy
 
 _WORKER = "detector"
-_TIME_FORMATS: Final = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%d %H:%M:%S"]
+_TIME_FORMATS: Final = [
+    *("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M"),
+    *("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M"),
+]
 
 
 def engine_params(settings: config.Settings) -> EngineParams:
@@ -94,28 +98,32 @@ def main(
 
 @app.command()
 def explain(
-    recordings: Annotated[list[Path], typer.Argument(exists=True, help="in any known form")],
+    recordings: Annotated[list[Path], typer.Argument(exists=True, help="in any form that can be replayed")],
     market: Annotated[str, typer.Option(help="BASE-QUOTE")],
     at: Annotated[datetime, typer.Option(formats=_TIME_FORMATS, help="event time, UTC")],
-    plot: Annotated[Path | None, typer.Option(help="write a picture to this HTML file")] = None,
+    exchange: Annotated[str | None, typer.Option(help="the venue, where there are several")] = None,
+    plot: Annotated[Path | None, typer.Option(help="picture to write: .html or .png")] = None,
 ) -> None:
     """Say why something was, or was not, an anomaly at a moment of a recording, by the present settings."""
-    from detector import explain_view  # noqa: PLC0415 - pictures would delay every start of the worker
+    from detector import explain_picture, explain_view  # noqa: PLC0415 - pictures would delay every start
+    from shared import pictures  # noqa: PLC0415 - as above
 
     params = replace(engine_params(config.load_or_exit()), enabled=tuple(entry.name for entry in CATALOGUE))
     at_us = round(at.replace(tzinfo=UTC).timestamp() * MICROSECONDS_PER_SECOND)
     try:
-        found = explaining.explain(read(recordings, markets=[market]), params, at_us=at_us)
+        if plot is not None:
+            pictures.check_path(plot)
+        batches = trades_of(recordings, market=market_of(market), exchange=exchange, at_us=at_us)
+        found = explaining.explain(with_progress(batches, until_us=at_us), params, at_us=at_us)
+        if found is None:
+            raise RecordingError(", ".join(map(str, recordings)), reason=f"no trade of {market} until {at}")
+        # A pipe has no width: sentences need room all the same.
+        Console(width=None if sys.stdout.isatty() else 180).print(explain_view.tables(found, at_us=at_us))
+        if plot is not None:
+            pictures.write(explain_picture.figure(found), plot)
     except TapewatchError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a sentence for whoever started us
         raise SystemExit(1) from error
-    if found is None:
-        print(f"there is no trade of {market} until {at}", file=sys.stderr)  # noqa: T201 - as above
-        raise SystemExit(1)
-    # A pipe has no width: sentences need room all the same.
-    Console(width=None if sys.stdout.isatty() else 180).print(explain_view.tables(found))
-    if plot is not None:
-        explain_view.write_plot(found, plot)
 
 
 def _run(settings: config.Settings, *, instance: str, stop: threading.Event) -> None:

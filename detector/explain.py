@@ -20,9 +20,9 @@ from detector.telling import Evidence
 from shared.clock import MICROSECONDS_PER_SECOND
 from shared.events import Anomaly, Trade
 
-# What is kept for a picture, before and after the moment.
-_BEFORE_US: Final = 900 * MICROSECONDS_PER_SECOND
-_AFTER_US: Final = 300 * MICROSECONDS_PER_SECOND
+# What is kept for tables and picture, before and after the moment.
+BEFORE_US: Final = 1_800 * MICROSECONDS_PER_SECOND
+AFTER_US: Final = 600 * MICROSECONDS_PER_SECOND
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,8 @@ class Verdict:
         if self.strangeness is None:
             return "no anomaly: still warming up"
         if self.strangeness < 1.0:
-            return f"no anomaly: at {self.strangeness * 100:.3g} % of its threshold"
+            # Adding nothing makes nothing of a negative one.
+            return f"no anomaly: at {self.strangeness * 100 + 0.0:.3g} % of its threshold"
         times = f"{self.strangeness:,.3g} times beyond its threshold"
         return f"anomaly: {times}" if self.meets_floors else f"no anomaly: {times}, but below the floors"
 
@@ -73,12 +74,16 @@ class Course(NamedTuple):
     Attributes:
         times_us: event times.
         prices: quote units.
-        strangeness: per detector, times beyond its threshold; NaN while unknown.
+        thresholds: on rarity, of the alert budget.
+        scores: per detector; NaN while warming up.
+        rarities: per detector, episodes per trade; NaN while unknown.
     """
 
     times_us: IntVector
     prices: FloatVector
-    strangeness: Mapping[str, FloatVector]
+    thresholds: FloatVector
+    scores: Mapping[str, FloatVector]
+    rarities: Mapping[str, FloatVector]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,20 +127,17 @@ class _Witness:
         until = rows[times_us <= self.at_us]
         if until.size:
             self.found = self._explanation(int(until[-1]), evidence, judgements)
-        near = rows[(times_us >= self.at_us - _BEFORE_US) & (times_us <= self.at_us + _AFTER_US)]
+        near = rows[(times_us >= self.at_us - BEFORE_US) & (times_us <= self.at_us + AFTER_US)]
         if near.size:
-            strangeness = {
-                name: self._strangeness(name, judgement, evidence)[near]
-                for name, judgement in judgements.items()
-            }
-            prices = evidence.batch.tape.prices[near]
-            self.courses.append(Course(evidence.clock_us[near], prices, strangeness))
-
-    def _strangeness(self, name: str, judgement: Judgement, evidence: Evidence) -> FloatVector:
-        judge = self.judges[name]
-        if judge.decides_on == "score":
-            return judgement.scores / judge.threshold
-        return evidence.daily.thresholds / judgement.rarities
+            self.courses.append(
+                Course(
+                    times_us=evidence.clock_us[near],
+                    prices=evidence.batch.tape.prices[near],
+                    thresholds=evidence.daily.thresholds[near],
+                    scores={name: judgement.scores[near] for name, judgement in judgements.items()},
+                    rarities={name: judgement.rarities[near] for name, judgement in judgements.items()},
+                )
+            )
 
     def _explanation(self, row: int, evidence: Evidence, judgements: Mapping[str, Judgement]) -> Explanation:
         return Explanation(
@@ -146,7 +148,7 @@ class _Witness:
                 for name, judgement in judgements.items()
             ],
             anomalies=[],
-            course=Course(np.empty(0, np.int64), np.empty(0), {}),
+            course=_joined([]),
         )
 
     def _verdict(self, name: str, judgement: Judgement, row: int, *, budget: float) -> Verdict:
@@ -179,8 +181,8 @@ def explain(batches: Iterable[Sequence[Trade]], params: EngineParams, *, at_us: 
     told: list[Anomaly] = []
     for batch in batches:
         events = (event for event in engine.on_batch(batch) if isinstance(event, Anomaly))
-        told += [event for event in events if -_BEFORE_US <= event.event_time_us - at_us <= _AFTER_US]
-        if batch and batch[-1].event_time_us > at_us + _AFTER_US:
+        told += [event for event in events if -BEFORE_US <= event.event_time_us - at_us <= AFTER_US]
+        if batch and batch[-1].event_time_us > at_us + AFTER_US:
             break
     if witness.found is None:
         return None
@@ -201,14 +203,17 @@ def _judges(params: EngineParams) -> dict[str, _Judge]:
 
 
 def _joined(courses: Sequence[Course]) -> Course:
+    """Return consecutive courses as one."""
     if not courses:
-        return Course(np.empty(0, np.int64), np.empty(0), {})
-    strangeness = {
-        name: np.concatenate([course.strangeness[name] for course in courses])
-        for name in courses[0].strangeness
-    }
-    times_us = np.concatenate([course.times_us for course in courses])
-    return Course(times_us, np.concatenate([course.prices for course in courses]), strangeness)
+        return Course(np.empty(0, np.int64), np.empty(0), np.empty(0), {}, {})
+    times_us, prices, thresholds, scores, rarities = zip(*courses, strict=True)
+    return Course(
+        np.concatenate(times_us),
+        np.concatenate(prices),
+        np.concatenate(thresholds),
+        {name: np.concatenate([part[name] for part in scores]) for name in scores[0]},
+        {name: np.concatenate([part[name] for part in rarities]) for name in rarities[0]},
+    )
 
 
 def _known(value: float) -> float | None:

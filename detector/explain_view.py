@@ -1,30 +1,30 @@
-"""An explanation for people: tables on the terminal, and a picture as a page of HTML."""
+"""An explanation for people: tables on the terminal."""
 
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
-import numpy as np
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from detector.explain import Explanation, Verdict
-from detector.wording import amount, price
+from detector.explain_source import utc
+from detector.wording import amount, duration, price
 from shared.clock import MICROSECONDS_PER_SECOND
 
 _MOST_CONTRIBUTIONS: Final = 4
-# Keeps the logarithmic axis finite.
-_LEAST_SHOWN: Final = 1e-4
 
 
-def tables(explanation: Explanation) -> RenderableType:
-    """Return the judgement of every detector, the features, and what was told around the moment."""
+def tables(explanation: Explanation, *, at_us: int) -> RenderableType:
+    """Return the judgement of every detector, the features, and what was told around the moment.
+
+    Args:
+        explanation: of the last trade until the moment.
+        at_us: the moment.
+    """
     trade = explanation.trade
+    before = duration((at_us - trade.event_time_us) / MICROSECONDS_PER_SECOND)
     verdicts = Table(
-        title=f"{trade.symbol} on {trade.exchange}, trade {trade.trade_id} at {_utc(trade.event_time_us)}, "
-        f"price {price(trade.price)}"
+        title=f"{trade.symbol} on {trade.exchange}, price {price(trade.price)}, trade {trade.trade_id} at "
+        f"{utc(trade.event_time_us)}, the last one until the moment asked for, {before} before it"
     )
     for column in ("detector", "conclusion", "score", "usual", "rarity", "threshold", "floors", "because of"):
         verdicts.add_column(column, overflow="fold")
@@ -34,35 +34,13 @@ def tables(explanation: Explanation) -> RenderableType:
     for name, value in explanation.features.items():
         features.add_row(name, amount(value))
     told = Table(
-        "time", "detector", "phase", "severity", "reason", title="told from 15 minutes before to 5 after"
+        "time", "detector", "phase", "severity", "reason", title="told from 30 minutes before to 10 after"
     )
     for event in explanation.anomalies:
         told.add_row(
-            _utc(event.event_time_us), event.detector, event.episode.phase, event.severity, event.reason
+            utc(event.event_time_us), event.detector, event.episode.phase, event.severity, event.reason
         )
     return Group(features, told, verdicts)
-
-
-def write_plot(explanation: Explanation, path: Path) -> None:
-    """Write a page with the price and each detector's strangeness around the moment; it needs no network."""
-    course = explanation.course
-    times = course.times_us.astype("datetime64[us]")
-    figure = make_subplots(
-        rows=2,
-        cols=1,
-        shared_xaxes=True,
-        vertical_spacing=0.06,
-        subplot_titles=("price", "times beyond the threshold (from 1 on, with the floors met: an anomaly)"),
-    )
-    figure.add_trace(go.Scattergl(x=times, y=course.prices, name="price", mode="lines"), row=1, col=1)
-    for name, strangeness in course.strangeness.items():
-        shown = np.maximum(strangeness, _LEAST_SHOWN)
-        figure.add_trace(go.Scattergl(x=times, y=shown, name=name, mode="lines"), row=2, col=1)
-    figure.update_yaxes(type="log", row=2, col=1)
-    figure.add_hline(y=1.0, line_dash="dot", row=2, col=1)
-    figure.add_vline(x=explanation.trade.event_time_us / 1_000, line_dash="dot")
-    figure.update_layout(title=f"{explanation.trade.symbol} on {explanation.trade.exchange}", height=800)
-    figure.write_html(path, include_plotlyjs=True)
 
 
 def _cells(verdict: Verdict) -> tuple[str, ...]:
@@ -80,8 +58,4 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
 
 
 def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.4g}"
-
-
-def _utc(time_us: int) -> str:
-    return f"{datetime.fromtimestamp(time_us / MICROSECONDS_PER_SECOND, UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
+    return "unknown" if value is None else f"{value + 0.0:.4g}"

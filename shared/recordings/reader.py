@@ -14,7 +14,7 @@ from typing import Final
 from shared.codec import trade_fault
 from shared.errors import RecordingError
 from shared.events import Trade
-from shared.recordings import archive, frames, parquet
+from shared.recordings import archive, frames, parquet, tables
 
 DEFAULT_BATCH_TRADES: Final = 2_000
 
@@ -50,8 +50,11 @@ def _sources(paths: Iterable[Path]) -> list[Iterator[Trade]]:
             own += sorted((path / "trades" if (path / "trades").is_dir() else path).rglob("*.parquet"))
         elif _starts_with(path, parquet.MAGIC):
             own.append(path)
-        elif zipfile.is_zipfile(path) or path.name.endswith((".csv", ".csv.gz", ".csv.zst")):
+        elif zipfile.is_zipfile(path):
             sources.append(_checked(path, archive.read_trades(path)))
+        elif path.name.endswith((".csv", ".csv.gz", ".csv.zst")):
+            form = tables if tables.is_table(path) else archive
+            sources.append(_checked(path, form.read_trades(path)))
         else:
             sources.append(_checked(path, frames.read_trades(path)))
     sources += parquet.read_trades(own)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import report
 from benchmarks.report import Row, Table, median_rows, replace_section, show, show_tables
 
 ROWS = [Row(name="ours", values={"us": 1.234567, "auc": 0.5}), Row(name="theirs", values={"us": 12_345.6})]
@@ -67,3 +68,8 @@ def test_damaged_markers_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ValueError, match="markers"):
         replace_section(path, "a", "new")
     assert path.read_text() == text
+
+
+def test_the_command_that_is_written_down_names_no_output() -> None:
+    given = ["windows", "--rounds", "3", "--write", "a.md", "--plot=b.png", "--plot-tail", "c.png", "--quick"]
+    assert report._without_outputs(given) == ["windows", "--rounds", "3", "--quick"]

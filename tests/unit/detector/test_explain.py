@@ -1,13 +1,13 @@
 """Explain: the whole judgement of one trade, whether it was an anomaly or not."""
 
 import dataclasses
-from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from detector.explain import Explanation, explain
-from detector.explain_view import tables, write_plot
+from detector.explain_view import tables
 from tests.data.detector_tapes import SMALL, altered, crash, market
 
 TRADES = crash(market(1_500), at=900, depth=0.05, length=40)
@@ -65,12 +65,20 @@ def test_another_venue_is_another_judgement() -> None:
     }
 
 
-def test_it_is_printed_and_drawn(tmp_path: Path) -> None:
+def test_it_is_printed() -> None:
     console = Console(width=200, record=True)
-    console.print(tables(explained(905)))
+    moment_us = TRADES[905].event_time_us
+    console.print(tables(explained(905), at_us=moment_us + 5_000_000))
     text = console.export_text()
-    assert "BTC-USDT on binance, trade" in text
+    assert "BTC-USDT on binance, price" in text
+    assert "5.0 s before it" in text
     assert "return_10s" in text
-    write_plot(explained(905), tmp_path / "why.html")
-    page = (tmp_path / "why.html").read_text(encoding="utf-8")
-    assert "flash_crash" in page
+
+
+def test_the_course_holds_what_the_verdicts_say() -> None:
+    found = explained(905)
+    at = int(np.searchsorted(found.course.times_us, found.trade.event_time_us, side="right")) - 1
+    assert found.course.prices[at] == found.trade.price
+    for verdict in found.verdicts:
+        assert found.course.scores[verdict.detector][at] == pytest.approx(verdict.score, nan_ok=True)
+        assert found.course.rarities[verdict.detector][at] == pytest.approx(verdict.rarity, nan_ok=True)
