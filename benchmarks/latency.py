@@ -10,14 +10,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
 from benchmarks.report import Row
 from deploy.local.supervisor import Supervisor, Worker
 from shared import topics
-from shared.clock import MICROSECONDS_PER_SECOND, SystemClock
+from shared.clock import SystemClock
 from shared.codec import encode
 from shared.events import Anomaly, EpisodePhase, Trade
 from shared.stream.kafka import KafkaBroker, KafkaParams
@@ -30,20 +30,24 @@ _CRASHES_PER_S: Final = 10
 _SETTLE_S: Final = 3.0
 
 
+def crash_settings(servers: str, prefix: str, *, is_exact: bool) -> dict[str, str]:
+    """Return the environment of a detector that calls a fall of one per cent within a second a crash."""
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": servers,
+        "KAFKA_TOPIC_PREFIX": prefix,
+        "KAFKA_PARTITIONS": str(_PARTITIONS),
+        "PROCESSING_GUARANTEE": "exactly_once" if is_exact else "at_least_once",
+        "DETECTOR_FLASH_CRASH_DROP_PCT": "1",
+        "DETECTOR_FLASH_CRASH_WINDOW_S": "1",
+        "DETECTOR_EPISODE_QUIET_S": "1",
+    }
+
+
 @contextmanager
 def _detector(servers: str, prefix: str, *, is_exact: bool) -> Iterator[None]:
-    """Run a real detector process that calls a fall of one per cent within a second a crash."""
+    """Run a real detector process."""
     with tempfile.TemporaryDirectory() as folder:
-        environ = {
-            **os.environ,
-            "KAFKA_BOOTSTRAP_SERVERS": servers,
-            "KAFKA_TOPIC_PREFIX": prefix,
-            "KAFKA_PARTITIONS": str(_PARTITIONS),
-            "PROCESSING_GUARANTEE": "exactly_once" if is_exact else "at_least_once",
-            "DETECTOR_FLASH_CRASH_DROP_PCT": "1",
-            "DETECTOR_FLASH_CRASH_WINDOW_S": "1",
-            "DETECTOR_EPISODE_QUIET_S": "1",
-        }
+        environ = {**os.environ, **crash_settings(servers, prefix, is_exact=is_exact)}
         workers = Supervisor(log_dir=Path(folder), environ=environ, clock=SystemClock())
         workers.start(Worker(name="detector", argv=(sys.executable, "-m", "detector")))
         try:
@@ -52,24 +56,47 @@ def _detector(servers: str, prefix: str, *, is_exact: bool) -> Iterator[None]:
             workers.stop()
 
 
+class Listener:
+    """Notes when the first anomaly of each trade arrived; in a thread of its own.
+
+    Args:
+        broker: of the topic; what is in it before the start is not looked at.
+    """
+
+    def __init__(self, broker: KafkaBroker) -> None:
+        self._tail = Tail(broker, [topics.ANOMALIES], since_us=None)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._listen)
+        self.arrived: dict[tuple[str, int], float] = {}
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._tail.close()
+
+    def _listen(self) -> None:
+        while not self._stop.is_set():
+            for received in self._tail.poll():
+                event = received.event
+                if isinstance(event, Anomaly) and event.episode.phase is EpisodePhase.OPENED:
+                    self.arrived.setdefault((event.symbol, event.trade_id), time.perf_counter())
+
+
 def measure(servers: str, *, rate: int, seconds: int, is_exact: bool) -> Row:
     """Return the latency at a rate of trades, through a detector process of its own."""
     prefix = f"bench-{uuid.uuid4().hex[:8]}-"
     broker = KafkaBroker(KafkaParams(bootstrap_servers=servers, topic_prefix=prefix, partitions=_PARTITIONS))
     broker.ensure_topics()
-    arrived: dict[tuple[str, int], float] = {}
-    stop = threading.Event()
-    tail = Tail(broker, [topics.ANOMALIES], since_us=None)
-    listener = threading.Thread(target=_listen, args=(tail, arrived, stop))
-    with _detector(servers, prefix, is_exact=is_exact):
-        listener.start()
+    with Listener(broker) as listener, _detector(servers, prefix, is_exact=is_exact):
+        arrived = listener.arrived
         sent = _publish(broker, rate=rate, seconds=seconds, is_ready=lambda: bool(arrived))
         deadline_s = time.monotonic() + 30
         while not sent.keys() <= arrived.keys() and time.monotonic() < deadline_s:
             time.sleep(0.01)
-        stop.set()
-        listener.join()
-    tail.close()
     delays_ms = [(arrived[key] - at) * 1e3 for key, at in sent.items() if key in arrived]
     return Row(
         name=f"latency, trade published to anomaly read, at {rate:,} trades/s",
@@ -80,14 +107,6 @@ def measure(servers: str, *, rate: int, seconds: int, is_exact: bool) -> Row:
             "missing": len(sent) - len(delays_ms),
         },
     )
-
-
-def _listen(tail: Tail, arrived: dict[tuple[str, int], float], stop: threading.Event) -> None:
-    while not stop.is_set():
-        for received in tail.poll():
-            event = received.event
-            if isinstance(event, Anomaly) and event.episode.phase is EpisodePhase.OPENED:
-                arrived[event.symbol, event.trade_id] = time.perf_counter()
 
 
 def _publish(
@@ -111,7 +130,7 @@ def _publish(
         while number < (now_s - began_s) * rate:
             is_fall = number % crash_every == 0
             market = number // crash_every % _LATENCY_MARKETS if is_fall else number % _LATENCY_MARKETS
-            trade = _trade(number, market, price=98.0 if is_fall else 100.0)
+            trade = make_trade(number, market, price=98.0 if is_fall else 100.0)
             if is_fall and now_s >= counted_from_s:
                 sent[trade.symbol, trade.trade_id] = time.perf_counter()
             producer.produce(topics.TRADES, encode(trade), key=trade.symbol.encode())
@@ -122,9 +141,9 @@ def _publish(
     return sent
 
 
-def _trade(number: int, market: int, *, price: float) -> Trade:
-    now_us = time.time_ns() // 1_000
-    assert now_us > MICROSECONDS_PER_SECOND
+def make_trade(number: int, market: int, *, price: float, at_us: int | None = None) -> Trade:
+    """Return a trade of one of the numbered markets, of now unless a time is given."""
+    at_us = time.time_ns() // 1_000 if at_us is None else at_us
     return Trade(
         exchange="binance",
         symbol=f"M{market:03d}-USDT",
@@ -132,6 +151,6 @@ def _trade(number: int, market: int, *, price: float) -> Trade:
         price=price,
         quantity=1.0,
         is_buyer_maker=True,
-        event_time_us=now_us,
-        received_time_us=now_us,
+        event_time_us=at_us,
+        received_time_us=at_us,
     )

@@ -5,7 +5,7 @@ import uuid
 from pathlib import Path
 from typing import Final
 
-from benchmarks import latency, stages, state
+from benchmarks import handover, latency, rivals, stages, state
 from benchmarks.report import Table, show_tables
 from benchmarks.trades import market_trades
 from deploy.kafka.broker import start_broker
@@ -14,10 +14,13 @@ from shared import topics
 from shared.codec import encode
 from shared.stream import fast_intake
 from shared.stream.kafka import KafkaBroker, KafkaParams
+from shared.stream.runner import RunnerParams
 
 _PARTITIONS: Final = 12
 _RATES: Final = (1_000, 20_000)
 _STATE_MARKETS: Final = 50
+# A peer takes many times as long as ours.
+_PEER_ROUNDS: Final = 3
 
 
 def run(*, trades: int, markets: int, rounds: int, seconds: int, write: Path | None = None) -> None:
@@ -34,18 +37,23 @@ def run(*, trades: int, markets: int, rounds: int, seconds: int, write: Path | N
     fast_intake.warm_up()
     with start_broker("auto") as running:
         servers, is_exact = running.bootstrap_servers, running.supports_transactions
-        broker = _filled(servers, trades, markets)
-        staged = stages.measure(broker, trades=trades, rounds=rounds, is_exact=is_exact)
+        prefix = f"bench-{uuid.uuid4().hex[:8]}-"
+        broker = _filled(servers, prefix, trades, markets)
+        staged, parts = stages.measure(broker, trades=trades, rounds=rounds, is_exact=is_exact)
+        peers, about_peers = rivals.measure(servers, prefix, trades=trades, rounds=min(rounds, _PEER_ROUNDS))
         delays = []
         for rate in _RATES:
             print(f"latency at {rate:,} trades/s for {seconds} s", file=sys.stderr)
             delays.append(latency.measure(servers, rate=rate, seconds=seconds, is_exact=is_exact))
+        moves = handover.measure(servers, markets=_STATE_MARKETS, is_exact=is_exact)
         kind = running.kind
     print("state", file=sys.stderr)
     kept = state.measure(markets=_STATE_MARKETS, rounds=rounds)
     what = (
         f"{trades:,} trades of {markets} markets, {_PARTITIONS} partitions, batches of {stages.BATCH}, {kind}"
     )
+    interval_s = RunnerParams().snapshots.interval_s
+    snapshots = stages.snapshot_cost(staged, trades=trades, markets=markets, interval_s=interval_s)
     show_tables(
         "pipeline",
         [
@@ -54,15 +62,33 @@ def run(*, trades: int, markets: int, rounds: int, seconds: int, write: Path | N
                 rows=staged,
                 note="The difference of two rows is the price of what the second one adds.",
             ),
+            *(
+                Table(
+                    title=f"where the time goes, {name}, exactly once",
+                    rows=rows,
+                    note="Parts of one run, by the main thread's clock; they add up.",
+                )
+                for name, rows in parts.items()
+            ),
+            Table(
+                title="the same z-score job, Kafka to Kafka, interleaved",
+                rows=peers,
+                note=about_peers,
+            ),
+            Table(title="snapshots within the runner", rows=[snapshots]),
             Table(title="trade published to anomaly read", rows=delays),
+            Table(
+                title=f"hand-over, {_STATE_MARKETS} markets with full windows",
+                rows=moves,
+                note=handover.NOTE,
+            ),
             Table(title="state of the whole engine", rows=kept),
         ],
         write=write,
     )
 
 
-def _filled(servers: str, trades: int, markets: int) -> KafkaBroker:
-    prefix = f"bench-{uuid.uuid4().hex[:8]}-"
+def _filled(servers: str, prefix: str, trades: int, markets: int) -> KafkaBroker:
     params = KafkaParams(bootstrap_servers=servers, topic_prefix=prefix, partitions=_PARTITIONS)
     broker = KafkaBroker(params)
     broker.ensure_topics()
