@@ -43,7 +43,10 @@ def pipeline(
     ] = False,
     write: WriteOption = None,
 ) -> None:
-    """What a trade costs from Kafka to commit, what state costs, how long anomalies and hand-overs take."""
+    """What a trade costs from Kafka to commit, what state costs, how long anomalies and hand-overs take.
+
+    BENCH_PEERS_PYTHON names an interpreter that has quixstreams and bytewax, to compare with.
+    """
     if quick:
         trades, rounds, seconds = min(trades, 50_000), 1, min(seconds, 5)
     pipeline_benchmark.run(trades=trades, markets=markets, rounds=rounds, seconds=seconds, write=write)

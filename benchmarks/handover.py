@@ -35,8 +35,8 @@ _LONGEST_S: Final = 90.0
 _SESSION_S: Final = KafkaParams(bootstrap_servers="").session_timeout_s
 
 NOTE: Final = (
-    f"{_RATE:,} trades/s; each market falls every {_FALL_EVERY_S:g} s, and the longest delay of its anomaly is "
-    f"the time without detection. A killed detector is missed after its session's time-out of {_SESSION_S:g} s."
+    f"{_RATE:,} trades/s; each market falls every {_FALL_EVERY_S:g} s, and the longest delay of its anomaly "
+    f"is the time without detection. A killed detector is missed after its session's {_SESSION_S:g} s."
 )
 
 
