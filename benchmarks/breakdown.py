@@ -26,6 +26,8 @@ _BOOKKEEPING: Final = "runner: checks, positions, metrics"
 _CONSUME: Final = "consume: records out of librdkafka"
 _DECODE: Final = "decode: bytes to columns"
 _ENGINE: Final = "engine: sort by market, thresholds, episodes, events"
+_OPENING: Final = "opening of new markets, once each"
+_SNAPSHOTS: Final = "snapshots"
 _COMMIT: Final = "commit of the transaction"
 _THREADS: Final = "librdkafka's threads"
 _TOTAL: Final = "all"
@@ -66,7 +68,7 @@ class Parts:
 
 
 def measure(broker: KafkaBroker, *, trades: int, enabled: tuple[str, ...], batch: int) -> list[Row]:
-    """Return the parts of one run, exactly once, with fast reads.
+    """Return the parts of one run, exactly once, with fast reads and without snapshots.
 
     Args:
         broker: whose topic holds the trades.
@@ -74,27 +76,59 @@ def measure(broker: KafkaBroker, *, trades: int, enabled: tuple[str, ...], batch
         enabled: detectors.
         batch: records in one call of the step.
     """
-    clock = SystemClock()
     engine = Engine(EngineParams(enabled=enabled))
-    # Snapshots cost by time and not by trade, and have a table of their own.
-    params = RunnerParams(
-        group=f"bench-{uuid.uuid4().hex}", batch_records=batch, snapshots=SnapshotPolicy(budget_s=0)
+    process_s = time.process_time()
+    spent_ns, _ = _run(broker, engine, trades=trades, batch=batch, snapshots=SnapshotPolicy(budget_s=0))
+    whole_ns = (time.process_time() - process_s) * 1e9
+    spent_ns[_THREADS] = round(whole_ns - sum(spent_ns.values()))
+    rows = [_row(name, ns, trades) for name, ns in spent_ns.items()]
+    return [*sorted(rows, key=lambda row: _ORDER.index(_kind(row.name))), _row(_TOTAL, whole_ns, trades)]
+
+
+def snapshot_cost(broker: KafkaBroker, *, trades: int, markets: int, batch: int) -> Row:
+    """Return what a snapshot costs within a run of the whole engine, and what that is per trade at two rates.
+
+    A market's first snapshot is due at once, so a run writes as many as fit into the budget of its commits.
+
+    Args:
+        broker: whose topic holds the trades.
+        trades: how many.
+        markets: in the topic.
+        batch: records in one call of the step.
+    """
+    policy = SnapshotPolicy()
+    spent_ns, written = _run(broker, Engine(EngineParams()), trades=trades, batch=batch, snapshots=policy)
+    each_us = spent_ns[_SNAPSHOTS] / max(written, 1) / 1e3
+    # What a second of snapshots costs, whatever the number of trades in it.
+    us_per_s = each_us * markets / policy.interval_s
+    return Row(
+        name=f"{markets} markets, each every {policy.interval_s:g} s",
+        values={
+            "snapshots": written,
+            "cpu_ms_per_snapshot": each_us / 1e3,
+            "core_pct": us_per_s / 1e4,
+            "us_per_trade_at_2000_per_s": us_per_s / 2_000,
+            "us_per_trade_at_20000_per_s": us_per_s / 20_000,
+        },
     )
+
+
+def _run(
+    broker: KafkaBroker, engine: Engine, *, trades: int, batch: int, snapshots: SnapshotPolicy
+) -> tuple[Counter[str], int]:
+    """Return nanoseconds of the main thread by part, and how many snapshots were written."""
+    clock = SystemClock()
+    params = RunnerParams(group=f"bench-{uuid.uuid4().hex}", batch_records=batch, snapshots=snapshots)
     runner = Runner(
         broker=broker, step=engine, params=params, clock=clock, health=Health(clock), intake=fastest
     )
-    process_s = time.process_time()
     parts = Parts(_BOOKKEEPING)
     _watch(parts, runner, engine)
     runner.start()
     while runner.totals.trades < trades:
         runner.turn()
     runner.close()
-    spent_ns = parts.finish()
-    whole_ns = (time.process_time() - process_s) * 1e9
-    spent_ns[_THREADS] = round(whole_ns - sum(spent_ns.values()))
-    rows = [_row(name, ns, trades) for name, ns in spent_ns.items()]
-    return [*sorted(rows, key=lambda row: _ORDER.index(_kind(row.name))), _row(_TOTAL, whole_ns, trades)]
+    return parts.finish(), runner.snapshots_written()
 
 
 # The first words of the parts' names, in the order in which a trade meets them.
@@ -108,6 +142,7 @@ _ORDER: Final = (
     "detector",
     "calibration",
     "engine",
+    "opening",
     "produce",
     "snapshots",
     "commit",
@@ -131,12 +166,13 @@ def _watch(parts: Parts, runner: Runner, engine: Engine) -> None:
     if isinstance(intake, LibraryIntake):
         parts.watch(intake._queue, "read", _CONSUME)  # noqa: SLF001 - see above
     parts.watch(engine, "on_batch", _ENGINE)
+    parts.watch(engine, "_open", _OPENING)
     parts.watch(engine._features, "update", "features of all windows")  # noqa: SLF001 - see above
     parts.watch(engine._budget, "count", "alert budget")  # noqa: SLF001 - see above
     for name, lane in engine._lanes.items():  # noqa: SLF001 - see above
         parts.watch(lane._stage, "score_learn", f"detector {name}")  # noqa: SLF001 - see above
         parts.watch(lane._calibration, "calibrate", f"calibration of {name}")  # noqa: SLF001 - see above
-    parts.watch(runner._snapshots, "write", "snapshots: asking what is due")  # noqa: SLF001 - see above
+    parts.watch(runner._snapshots, "write", _SNAPSHOTS)  # noqa: SLF001 - see above
     parts.watch(producer, "produce", "produce")
     parts.watch(producer, "begin", _COMMIT)
     parts.watch(producer, "commit", _COMMIT)

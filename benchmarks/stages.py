@@ -28,8 +28,7 @@ from shared.stream.snapshot_writer import SnapshotPolicy
 from shared.stream.step import OutputEvent, State, Step
 
 BATCH: Final = 500
-WITH_SNAPSHOTS: Final = "the same, and snapshots of 400 markets are due"
-# A snapshot costs by time and not by trade, so the other stages write none.
+# A snapshot costs by time and not by trade, so the stages write none: `breakdown.py` has them.
 _NO_SNAPSHOTS: Final = SnapshotPolicy(budget_s=0)
 Guarantee = Literal["exactly_once", "at_least_once"]
 MakeIntake = Callable[[Consumer], Intake]
@@ -87,10 +86,12 @@ _STEPS: Final[tuple[tuple[str, Callable[[], Step]], ...]] = (
 )
 
 
-def stages(broker: KafkaBroker, trades: int, *, is_exact: bool) -> list[tuple[str, Callable[[], int]]]:
-    """Return every stage by name; each reads the whole topic and returns how many snapshots it wrote."""
+def stages(broker: KafkaBroker, trades: int, *, is_exact: bool) -> list[tuple[str, Callable[[], None]]]:
+    """Return every stage by name; each reads the whole topic."""
     guarantees: tuple[Guarantee, ...] = ("exactly_once", "at_least_once") if is_exact else ("at_least_once",)
-    found: list[tuple[str, Callable[[], int]]] = [("consume only, messages", lambda: consume(broker, trades))]
+    found: list[tuple[str, Callable[[], None]]] = [
+        ("consume only, messages", lambda: consume(broker, trades))
+    ]
     for label, intake in _INTAKES:
         found.append((f"consume and decode, {label}", _reading(broker, trades, intake)))
     for name, step in _STEPS:
@@ -100,24 +101,21 @@ def stages(broker: KafkaBroker, trades: int, *, is_exact: bool) -> list[tuple[st
         for guarantee in guarantees[1:]:
             title = f"{name}, {guarantee.replace('_', ' ')}, {_INTAKES[-1][0]}"
             found.append((title, _running(broker, trades, step, guarantee, fastest)))
-    whole = _STEPS[-1][1]
-    found.append((WITH_SNAPSHOTS, _running(broker, trades, whole, guarantees[0], fastest, SnapshotPolicy())))
     return found
 
 
-def consume(broker: KafkaBroker, trades: int) -> int:
-    """Read all messages and do nothing with them; return 0."""
+def consume(broker: KafkaBroker, trades: int) -> None:
+    """Read all messages and do nothing with them."""
     consumer = broker.consumer(group=None)
     consumer.assign(dict.fromkeys(consumer.partitions_of(topics.TRADES), 0))
     seen = 0
     while seen < trades:
         seen += len(consumer.consume(BATCH, 1.0))
     consumer.close()
-    return 0
 
 
-def _reading(broker: KafkaBroker, trades: int, make: MakeIntake) -> Callable[[], int]:
-    def read() -> int:
+def _reading(broker: KafkaBroker, trades: int, make: MakeIntake) -> Callable[[], None]:
+    def read() -> None:
         consumer = broker.consumer(group=None)
         intake = make(consumer)
         consumer.assign(dict.fromkeys(consumer.partitions_of(topics.TRADES), 0))
@@ -125,7 +123,6 @@ def _reading(broker: KafkaBroker, trades: int, make: MakeIntake) -> Callable[[],
         while seen < trades:
             seen += len(intake.read(BATCH, 1.0).trades)
         consumer.close()
-        return 0
 
     return read
 
@@ -136,11 +133,13 @@ def _running(
     step: Callable[[], Step],
     guarantee: Guarantee,
     intake: MakeIntake,
-    snapshots: SnapshotPolicy = _NO_SNAPSHOTS,
-) -> Callable[[], int]:
-    def run() -> int:
+) -> Callable[[], None]:
+    def run() -> None:
         params = RunnerParams(
-            group=f"bench-{uuid.uuid4().hex}", guarantee=guarantee, batch_records=BATCH, snapshots=snapshots
+            group=f"bench-{uuid.uuid4().hex}",
+            guarantee=guarantee,
+            batch_records=BATCH,
+            snapshots=_NO_SNAPSHOTS,
         )
         clock = SystemClock()
         runner = Runner(
@@ -150,7 +149,6 @@ def _running(
         while runner.totals.trades < trades:
             runner.turn()
         runner.close()
-        return runner.snapshots_written()
 
     return run
 
@@ -174,9 +172,9 @@ def measure(
     return median_rows(measured), {name: median_rows(runs) for name, runs in parts.items() if runs}
 
 
-def _timed(name: str, stage: Callable[[], int], trades: int) -> Row:
+def _timed(name: str, stage: Callable[[], None], trades: int) -> Row:
     wall_s, cpu_s = time.perf_counter(), time.process_time()
-    snapshots = stage()
+    stage()
     cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
     return Row(
         name=name,
@@ -184,32 +182,5 @@ def _timed(name: str, stage: Callable[[], int], trades: int) -> Row:
             "cpu_us_per_trade": cpu_s / trades * 1e6,
             "trades_per_s_and_core": trades / cpu_s,
             "trades_per_s": trades / wall_s,
-            "snapshots": snapshots,
-        },
-    )
-
-
-def snapshot_cost(staged: Sequence[Row], *, trades: int, markets: int, interval_s: float) -> Row:
-    """Return what a snapshot adds to a run, and what that is per trade at two rates.
-
-    Args:
-        staged: by `measure`; the last two are the whole engine without and with snapshots.
-        trades: in each run.
-        markets: that are snapshotted.
-        interval_s: between two snapshots of a market.
-    """
-    by_name = {row.name: row.values for row in staged}
-    off = next(
-        row.values for row in staged if row.name.startswith(_STEPS[-1][0]) and _INTAKES[-1][0] in row.name
-    )
-    on = by_name[WITH_SNAPSHOTS]
-    each_us = (on["cpu_us_per_trade"] - off["cpu_us_per_trade"]) * trades / max(on["snapshots"], 1)
-    return Row(
-        name=f"{markets} markets, each every {interval_s:g} s",
-        values={
-            "cpu_ms_per_snapshot": each_us / 1e3,
-            "us_per_trade_at_2000_per_s": each_us * markets / interval_s / 2_000,
-            "us_per_trade_at_20000_per_s": each_us * markets / interval_s / 20_000,
-            "core_pct": each_us * markets / interval_s / 1e4,
         },
     )
