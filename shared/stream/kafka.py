@@ -569,6 +569,9 @@ class KafkaConsumer:
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the group's committed offsets; waits until no transaction on them is pending."""
+        if not partitions:
+            # The library would ask even so; within the loss of partitions it then waited until its time-out.
+            return {}
         asked = self._names.their_partitions(dict.fromkeys(partitions, 0))
         # Another node may be about to coordinate the group.
         answer = _retrying(
