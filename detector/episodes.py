@@ -10,7 +10,8 @@ decides, so a replay tells the same.
 It is updated when an anomalous trade is markedly stranger than what was last told: a rarity `RARER` times
 lower, or a score `STRONGER` times higher. As rarities end at `detector.calibration.RESOLUTION` and thresholds
 at `detector.budget.LARGEST_THRESHOLD`, that makes six updates at most; of a fall in per cent, which ends at
-100, no more than log(100 / threshold) / log(1.5), five for a threshold of 10.
+100, no more than log(100 / threshold) / log(1.5), five for a threshold of 10. A detector whose episodes go
+through phases (`turned`) has each new phase told as an update too.
 
 The episodes of one detector on all markets lie in arrays by slot, and a kernel goes through a batch; Python
 is asked only where something is to be told (a turn).
@@ -77,6 +78,7 @@ class Verdicts(NamedTuple):
         held: n, whether a row holds an open episode open.
         scores: n.
         rarities: n; NaN counts as 1.
+        turned: n, whether an anomalous row is told whatever its score, when an episode is open.
     """
 
     clock_us: IntVector
@@ -84,6 +86,7 @@ class Verdicts(NamedTuple):
     held: BoolVector
     scores: FloatVector
     rarities: FloatVector
+    turned: BoolVector
 
 
 @njit(cache=True)
@@ -96,6 +99,7 @@ def _advance(  # noqa: PLR0917 - compiled; buffers come by position
     held: BoolVector,
     scores: FloatVector,
     rarities: FloatVector,
+    turned: BoolVector,
     by_rarity: bool,  # noqa: FBT001 - numba passes by position
     quiet_us: int,
     is_open: BoolVector,
@@ -131,7 +135,7 @@ def _advance(  # noqa: PLR0917 - compiled; buffers come by position
                 else:
                     told = levels[slot, _TOLD]
                     is_stranger = rarity * RARER <= told if by_rarity else scores[i] >= STRONGER * told
-                    phase = _UPDATED if is_stranger else -1
+                    phase = _UPDATED if is_stranger or turned[i] else -1
                 marks[slot, _LAST] = marks[slot, _HELD] = now
                 marks[slot, _TRADES] += 1
                 levels[slot, _PEAK_SCORE] = max(levels[slot, _PEAK_SCORE], scores[i])

@@ -3,7 +3,7 @@
 Two kinds: a `Lane` judges rows of features by itself; a `CombinedLane` judges the judgements of two others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, Self
 
@@ -70,6 +70,7 @@ class Judgement:
         usual: n median scores; NaN while unknown.
         explain: returns the contributions to one eligible row's score, one per column of the detector.
         custody: where the detector was stopped or came back.
+        notes: n numbers each, by name, for the detector's sentence; NaN where there are none.
     """
 
     scores: FloatVector
@@ -78,6 +79,7 @@ class Judgement:
     usual: FloatVector
     explain: Callable[[int], FloatVector]
     custody: list[Custody] = field(default_factory=list)
+    notes: Mapping[str, FloatVector] = field(default_factory=dict)
 
 
 class _Sheet(NamedTuple):
@@ -89,16 +91,19 @@ class _Sheet(NamedTuple):
     rarities: FloatVector
     usual: FloatVector
     custody: list[Custody]
+    notes: dict[str, FloatVector]
 
     @classmethod
     def blank(cls, rows: FloatMatrix, clock_us: IntVector, *, columns: int) -> Self:
         n = len(rows)
-        return cls(rows, clock_us, nothing(n, columns), np.full(n, np.nan), np.full(n, np.nan), [])
+        return cls(rows, clock_us, nothing(n, columns), np.full(n, np.nan), np.full(n, np.nan), [], {})
 
     def put(self, at: IntVector | slice, scored: Scored, rarities: FloatVector, usual: FloatVector) -> None:
         for whole, part in zip(self.scored[:3], scored[:3], strict=True):
             whole[at] = part
         self.rarities[at], self.usual[at] = rarities, usual
+        for name, values in scored.notes.items():
+            self.notes.setdefault(name, np.full(len(self.rows), np.nan))[at] = values
 
     def judgement(self) -> Judgement:
         return Judgement(
@@ -108,6 +113,7 @@ class _Sheet(NamedTuple):
             usual=self.usual,
             explain=self.scored.contributions.__getitem__,
             custody=self.custody,
+            notes=self.notes,
         )
 
 
@@ -165,7 +171,7 @@ class Lane:
         if not absent.all():
             present, at = runs.only(~absent)
             part = self._consider(present, rows[at], clock_us[at])
-            sheet.put(at, part.scored, part.rarities, part.usual)
+            sheet.put(at, part.scored._replace(notes=part.notes), part.rarities, part.usual)
             sheet.custody.extend(change._replace(row=int(at[change.row])) for change in part.custody)
         for (slot, rows_of), is_absent in zip(runs.each(), absent.tolist(), strict=True):
             if is_absent:
@@ -181,7 +187,7 @@ class Lane:
 
     def _calibrated(self, runs: Runs, rows: FloatMatrix, clock_us: IntVector, scored: Scored) -> _Sheet:
         rarities, usual = self._calibration.calibrate(runs, scored.scores, clock_us)
-        sheet = _Sheet(rows, clock_us, scored, rarities, usual, [])
+        sheet = _Sheet(rows, clock_us, scored, rarities, usual, [], dict(scored.notes))
         if scored.faults:
             ends = {slot: part.stop for slot, part in runs.each()}
             for fault in scored.faults:

@@ -10,6 +10,8 @@ from detector.online.forest import Forest, ForestParams
 from detector.online.protocol import CalibrationStage, DetectorStage, FeatureStage, Scale
 from detector.online.zscore import ZScore, ZScoreParams
 from detector.patterns.flash_crash import FlashCrash, FlashCrashParams
+from detector.patterns.pump_dump import PUMP_FEATURES, PumpDump, PumpDumpParams
+from detector.patterns.pump_dump import WINDOW_S as _PUMP_WINDOW_S
 from detector.patterns.whale import Whale, WhaleParams
 from detector.price_move import PriceFloors
 
@@ -64,7 +66,12 @@ class EngineParams:
         """The windows and columns that the detectors need."""
         extra = () if self.flash_crash_window_s in DEFAULT_WINDOWS_S else (self.flash_crash_window_s,)
         windows_s = DEFAULT_WINDOWS_S + extra
-        columns = (*feature_names(windows_s), "event_time_s") if self.zscore_seasonal else None
+        more: tuple[str, ...] = ("event_time_s",) if self.zscore_seasonal else ()
+        usual = feature_names(windows_s)
+        if "pump_dump" in self.enabled:
+            windows_s += () if _PUMP_WINDOW_S in windows_s else (_PUMP_WINDOW_S,)
+            more += PUMP_FEATURES
+        columns = tuple(dict.fromkeys((*usual, *more))) if more else None
         return FeatureParams(windows_s=windows_s, columns=columns)
 
     @property
@@ -137,4 +144,6 @@ def make_detector(name: str, params: EngineParams, *, features: tuple[str, ...])
     if name == "flash_crash":
         crash = FlashCrashParams(drop_pct=params.flash_crash_drop_pct, window_s=params.flash_crash_window_s)
         return FlashCrash(crash, features=features)
+    if name == "pump_dump":
+        return PumpDump(PumpDumpParams(quiet_s=params.episode_quiet_s), features=features)
     raise ValueError(f"no detector is called {name!r}")

@@ -13,7 +13,7 @@ from detector.batch import Batch
 from detector.budget import Daily
 from detector.episodes import HELD_RARITY, HELD_SCORE, Turn, Verdicts
 from detector.lane import CombinedLane, Custody, Judgement, Lane
-from detector.online.protocol import Finding
+from detector.online.protocol import TURNED, Finding
 from detector.wording import duration
 from shared import codec
 from shared.clock import MICROSECONDS_PER_SECOND
@@ -97,7 +97,8 @@ class Teller:
             over = judgement.scores >= judge.threshold
             held = judgement.scores >= HELD_SCORE * judge.threshold
         over &= judgement.eligible
-        return Verdicts(evidence.clock_us, over, held, judgement.scores, judgement.rarities)
+        turned = judgement.notes[TURNED] == 1.0 if TURNED in judgement.notes else np.zeros_like(over)
+        return Verdicts(evidence.clock_us, over, held, judgement.scores, judgement.rarities, turned)
 
     def _silence(self, verdicts: Verdicts) -> None:
         """Hear nothing of markets where the lane is muted, until it is released."""
@@ -154,7 +155,11 @@ class Teller:
             window=Window(
                 start_us=max(0, now_us - round(judge.window_s * MICROSECONDS_PER_SECOND)), end_us=now_us
             ),
-            features={name: finding.features[name] for name in dict.fromkeys((*judge.columns, *_CONTEXT))},
+            features={
+                name: finding.features[name]
+                for name in dict.fromkeys((*judge.columns, *_CONTEXT, *judgement.notes))
+                if name != TURNED
+            },
             contributions=finding.contributions,
             reason=judge.sentence(finding),
             episode=msgspec.structs.replace(turn.episode, episode_id=turn.episode.episode_id or identity),
@@ -166,7 +171,8 @@ class Teller:
         return Finding(
             symbol=trade.symbol,
             price=trade.price,
-            features=dict(zip(evidence.names, evidence.rows[row].tolist(), strict=True)),
+            features=dict(zip(evidence.names, evidence.rows[row].tolist(), strict=True))
+            | {name: float(values[row]) for name, values in judgement.notes.items()},
             contributions=dict(zip(self._lane.judge.columns, judgement.explain(row).tolist(), strict=True)),
             score=float(judgement.scores[row]),
             usual_score=float(judgement.usual[row]),

@@ -10,8 +10,10 @@ makes a stage of it.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 from detector.arrays import BoolVector, FloatMatrix, FloatVector, IntVector
 from detector.runs import Runs
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 DecidesOn = Literal["rarity", "score"]
 # How scores are spread: `log` for positive ones without an upper end, `unit` for those between 0 and 1.
 Scale = Literal["log", "unit"]
+# The note that says where a running episode has something new to tell (1), however strange the trade.
+TURNED: Final = "turned"
 
 
 class Fault(NamedTuple):
@@ -53,12 +57,15 @@ class Scored(NamedTuple):
             follows from the features alone, so a kernel knows it before it scores.
         faults: markets that the detector could not take, in the order of their rows; in such a market's
             run nothing from that row on was scored or learned (NaN, not eligible).
+        notes: n numbers each, by name, that the detector's sentence needs beside the features; `TURNED` is
+            one of them where an episode goes through phases.
     """
 
     scores: FloatVector
     contributions: FloatMatrix
     eligible: BoolVector
     faults: tuple[Fault, ...] = ()
+    notes: Mapping[str, FloatVector] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +75,7 @@ class Finding:
     Attributes:
         symbol: market.
         price: of the trade, quote units per base unit.
-        features: by name, in the state after the trade.
+        features: by name, in the state after the trade; with the detector's notes.
         contributions: by name, adding up to 1.
         score: raw, higher is stranger.
         usual_score: median score of this market so far; NaN while that is unknown.

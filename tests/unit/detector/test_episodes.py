@@ -44,6 +44,7 @@ def verdicts(
     held: list[bool] | None = None,
     scores: list[float] | None = None,
     rarities: list[float] | None = None,
+    turned: list[bool] | None = None,
 ) -> Verdicts:
     n = len(times_us)
     return Verdicts(
@@ -52,6 +53,7 @@ def verdicts(
         np.array(held or over, np.bool_),
         np.array(scores or [1.0] * n),
         np.array(rarities or [1e-4] * n),
+        np.array(turned or [False] * n),
     )
 
 
@@ -178,3 +180,8 @@ def test_a_damaged_state_is_refused(key: str) -> None:
     for damaged in ({k: v for k, v in state.items() if k != key}, state | {key: "{}"}):
         with pytest.raises(ValueError, match=key):
             made().load_state(0, damaged)
+
+
+def test_a_new_phase_of_an_open_episode_is_told_whatever_its_score() -> None:
+    rows = verdicts([0, 1, 2, 3], over=[True, True, True, False], turned=[False, True, False, True])
+    assert phases(told(made("score"), rows)) == [(0, "opened"), (1, "updated")]

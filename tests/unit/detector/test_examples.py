@@ -16,6 +16,8 @@ import pytest
         "detector.online.ensemble",
         "detector.patterns.whale",
         "detector.patterns.flash_crash",
+        "detector.patterns.pump_dump",
+        "detector.event_matching",
     ],
 )
 def test_example(module: str) -> None:

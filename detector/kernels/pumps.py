@@ -1,0 +1,218 @@
+"""Evidence of a pump at every trade of every market, and the phases of the pump that is running."""
+
+from typing import Final
+
+import numpy as np
+from numba import njit
+
+from detector.arrays import BoolVector, FloatMatrix, FloatVector, IntVector
+
+# Columns of the input.
+TIME, LOG_RETURN, NOTIONAL, SIGNED, RUN_UP, WINDOW_NOTIONAL, WINDOW_COUNT, RUSH, IMBALANCE = range(9)
+INPUTS: Final = 9
+# Terms of the evidence: the columns of its contributions.
+RISE, BOUGHT, TRADES, RUSHED, ONE_SIDED, ROUND = range(6)
+TERMS: Final = 6
+# What is remembered of a market. Sums fade; the rest is about the pump that runs, or ran last.
+SEEN, LAST_S, AGE_S, SUM_NOTIONAL, SUM_TRADES, FLOW = range(6)
+PHASE, ELAPSED_S, CALM_S, COOL_S, PEAK_EVIDENCE, HEIGHT, PEAK_HEIGHT, BEFORE = range(6, 14)
+MEMORY: Final = 14
+# What is noted about a row while a pump runs.
+NOTE_PHASE, NOTE_TURNED, NOTE_ELAPSED_S, NOTE_RISE, NOTE_PEAK, NOTE_SHARE, NOTE_BEFORE, NOTE_ROUND_S = range(
+    8
+)
+NOTES: Final = 8
+
+QUIET, PUMP, DUMP, OVER = range(4)
+
+# A day's volume is known from the last days; net buying is looked at within the last hour.
+_USUAL_S: Final = 2.0 * 86_400.0
+_FLOW_S: Final = 3_600.0
+_DAY_S: Final = 86_400.0
+_HOUR_S: Final = 3_600.0
+# No single term may decide alone; and no input makes a logarithm infinite.
+_LARGEST_TERM: Final = 8.0
+_LEAST: Final = 1e-12
+# Under the lower bar of an episode (`detector.episodes.HELD_SCORE`), so that a pump that is over is over.
+_AFTERMATH: Final = 0.5
+_MICROSECOND: Final = 1e-6
+
+
+@njit(cache=True)
+def _log(ratio: float) -> float:
+    return float(min(max(np.log(max(ratio, _LEAST)), -_LARGEST_TERM), _LARGEST_TERM))
+
+
+@njit(cache=True)
+def from_round_s(time_s: float) -> float:
+    """Return the seconds since the nearest full or half hour; negative before it."""
+    half = 0.5 * _HOUR_S
+    return float((time_s + 0.5 * half) % half - 0.5 * half)
+
+
+@njit(cache=True)
+def _is_near_round(time_s: float, period_s: float, before_s: float, after_s: float) -> bool:
+    since = (time_s + 0.5 * period_s) % period_s - 0.5 * period_s
+    return bool(-before_s <= since <= after_s)
+
+
+@njit(cache=True)
+def _days_known(memory: FloatVector) -> float:
+    """Return what the faded sums must be divided by to be those of a day."""
+    return float(-np.expm1(-max(memory[AGE_S], _HOUR_S) / _USUAL_S) * _USUAL_S / _DAY_S)
+
+
+@njit(cache=True)
+def _share_of_day(rows: FloatMatrix, i: int, memory: FloatVector) -> float:
+    """Return what takers bought within the window, as a share of a usual day's volume."""
+    bought = 0.5 * rows[i, WINDOW_NOTIONAL] * (1.0 + rows[i, IMBALANCE])
+    return float(bought * _days_known(memory) / max(memory[SUM_NOTIONAL], _LEAST))
+
+
+@njit(cache=True)
+def _evidence(
+    rows: FloatMatrix, i: int, memory: FloatVector, rise: float, weights: FloatVector, terms: FloatVector
+) -> float:
+    """Write the terms of the evidence of a row in the state before it, and return their sum."""
+    share_of_trades = rows[i, WINDOW_COUNT] * _days_known(memory) / max(memory[SUM_TRADES], _LEAST)
+    terms[RISE] = weights[RISE] * _log(rise / 0.02)
+    terms[BOUGHT] = weights[BOUGHT] * _log(_share_of_day(rows, i, memory) / 0.02)
+    terms[TRADES] = weights[TRADES] * _log(share_of_trades / 0.01)
+    terms[RUSHED] = weights[RUSHED] * _log((rows[i, RUSH] + 1.0) / 5.0)
+    terms[ONE_SIDED] = -weights[ONE_SIDED] * rows[i, IMBALANCE]
+    terms[ROUND] = 0.0
+    if _is_near_round(rows[i, TIME], _HOUR_S, 60.0, 90.0):
+        terms[ROUND] = weights[ROUND]
+    elif _is_near_round(rows[i, TIME], 0.5 * _HOUR_S, 60.0, 90.0):
+        terms[ROUND] = 0.5 * weights[ROUND]
+    total = 0.0
+    for k in range(TERMS):
+        total += terms[k]
+    return float(max(total, 0.0))
+
+
+@njit(cache=True)
+def _share_out(terms: FloatVector, i: int, shares: FloatMatrix) -> None:
+    total = 0.0
+    for k in range(TERMS):
+        total += max(terms[k], 0.0)
+    for k in range(TERMS):
+        shares[i, k] = max(terms[k], 0.0) / total if total > 0.0 else 0.0
+
+
+@njit(cache=True)
+def _pass_time(memory: FloatVector, now_s: float, quiet_s: float) -> None:
+    """Let what fades fade until a trade, and end a pump that nobody traded on, or whose clock was reset."""
+    gap = now_s - memory[LAST_S] if memory[SEEN] > 0.0 else 0.0
+    if memory[PHASE] in {PUMP, DUMP} and (gap < 0.0 or gap >= quiet_s - _MICROSECOND):
+        memory[PHASE] = OVER
+    gap = max(gap, 0.0)
+    if gap > 0.0:
+        fade = np.exp(-gap / _USUAL_S)
+        memory[SUM_NOTIONAL] *= fade
+        memory[SUM_TRADES] *= fade
+        memory[FLOW] *= np.exp(-gap / _FLOW_S)
+        memory[AGE_S] += gap
+        memory[ELAPSED_S] += gap
+        memory[CALM_S] += gap
+        memory[COOL_S] += gap
+    memory[SEEN], memory[LAST_S] = 1.0, now_s
+
+
+@njit(cache=True)
+def _begin(memory: FloatVector, rise: float, bought: float) -> None:
+    memory[PHASE] = PUMP
+    memory[ELAPSED_S] = memory[CALM_S] = memory[PEAK_EVIDENCE] = 0.0
+    memory[HEIGHT] = memory[PEAK_HEIGHT] = np.log1p(rise)
+    before = max(memory[FLOW] - bought, 0.0)
+    memory[BEFORE] = before * _days_known(memory) / max(memory[SUM_NOTIONAL], _LEAST)
+
+
+@njit(cache=True)
+def _go_on(memory: FloatVector, evidence: float, limits: FloatVector) -> bool:
+    """Go on with a running pump after the evidence of a trade, and return whether the dump begins."""
+    threshold, given_back, calm_s = limits[0], limits[1], limits[2]
+    if evidence >= _AFTERMATH * threshold:
+        memory[CALM_S] = 0.0
+    memory[PEAK_EVIDENCE] = max(memory[PEAK_EVIDENCE], evidence)
+    memory[PEAK_HEIGHT] = max(memory[PEAK_HEIGHT], memory[HEIGHT])
+    if memory[CALM_S] >= calm_s:
+        memory[PHASE] = OVER
+        return False
+    if memory[PHASE] == PUMP and memory[HEIGHT] <= (1.0 - given_back) * memory[PEAK_HEIGHT]:
+        memory[PHASE] = DUMP
+        return True
+    return False
+
+
+@njit(cache=True)
+def judge(  # noqa: PLR0917 - compiled; buffers come by position
+    slots: IntVector,
+    starts: IntVector,
+    rows: FloatMatrix,
+    weights: FloatVector,
+    floors: FloatVector,
+    limits: FloatVector,
+    explain_all: bool,  # noqa: FBT001 - numba passes by position
+    memories: FloatMatrix,
+    scores: FloatVector,
+    shares: FloatMatrix,
+    eligible: BoolVector,
+    notes: FloatMatrix,
+) -> None:
+    """Judge rows, market by market, each before it is learned.
+
+    Args:
+        slots: m markets.
+        starts: m + 1, their rows.
+        rows: n x `INPUTS`.
+        weights: `TERMS`, of the evidence.
+        floors: least rise (a fraction) and least imbalance without which there is no evidence.
+        limits: threshold on evidence; share of the rise given back that makes a dump; seconds without
+            evidence that end a pump; silence that ends it; seconds until another may begin; seconds of
+            warm-up.
+        explain_all: whether contributions are wanted for every row.
+        memories: by slot, `MEMORY` numbers; changed.
+        scores: n, written.
+        shares: n x `TERMS`, zeros; written where something is to be explained.
+        eligible: n, written.
+        notes: n x `NOTES`, zeros; written while a pump runs.
+    """
+    terms = np.zeros(TERMS, np.float64)
+    threshold, quiet_s, rearm_s, warm_up_s = limits[0], limits[3], limits[4], limits[5]
+    for run in range(slots.shape[0]):
+        memory = memories[slots[run]]
+        for i in range(starts[run], starts[run + 1]):
+            _pass_time(memory, rows[i, TIME], quiet_s)
+            memory[HEIGHT] += rows[i, LOG_RETURN]
+            memory[FLOW] += rows[i, SIGNED]
+            rise = max(rows[i, RUN_UP], np.expm1(min(rows[i, LOG_RETURN], 50.0)))
+            has_evidence = rise >= floors[0] and rows[i, IMBALANCE] > floors[1]
+            evidence = _evidence(rows, i, memory, rise, weights, terms) if has_evidence else 0.0
+            is_hot = evidence >= threshold
+            if memory[PHASE] == OVER and memory[COOL_S] >= rearm_s:
+                memory[PHASE] = QUIET
+            if memory[PHASE] == QUIET and is_hot and memory[AGE_S] >= warm_up_s:
+                _begin(memory, rise, rows[i, IMBALANCE] * rows[i, WINDOW_NOTIONAL])
+            is_turned = memory[PHASE] in {PUMP, DUMP} and _go_on(memory, evidence, limits)
+            if is_hot:
+                memory[COOL_S] = 0.0
+            eligible[i] = memory[PHASE] in {PUMP, DUMP}
+            if eligible[i]:
+                scores[i] = memory[PEAK_EVIDENCE]
+                notes[i, NOTE_PHASE] = memory[PHASE]
+                notes[i, NOTE_TURNED] = is_turned
+                notes[i, NOTE_ELAPSED_S] = memory[ELAPSED_S]
+                notes[i, NOTE_RISE] = np.expm1(memory[HEIGHT])
+                notes[i, NOTE_PEAK] = np.expm1(memory[PEAK_HEIGHT])
+                notes[i, NOTE_SHARE] = _share_of_day(rows, i, memory)
+                notes[i, NOTE_BEFORE] = memory[BEFORE]
+                notes[i, NOTE_ROUND_S] = from_round_s(rows[i, TIME])
+            elif memory[PHASE] == OVER:
+                scores[i] = min(evidence, _AFTERMATH * threshold)
+            else:
+                scores[i] = evidence
+            if has_evidence and (eligible[i] or explain_all):
+                _share_out(terms, i, shares)
+            memory[SUM_NOTIONAL] += rows[i, NOTIONAL]
+            memory[SUM_TRADES] += 1.0
