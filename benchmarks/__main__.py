@@ -14,6 +14,7 @@ from benchmarks import engine as engine_benchmark
 from benchmarks import forest as forest_benchmark
 from benchmarks import nab as nab_benchmark
 from benchmarks import pipeline as pipeline_benchmark
+from benchmarks import pumps as pumps_benchmark
 from benchmarks import snapshots as snapshots_benchmark
 from benchmarks import windows as windows_benchmark
 from benchmarks.pictures import PlotOption
@@ -76,6 +77,12 @@ def calibration(
 ) -> None:
     """Whether rarities are what they say, on recordings and known tails."""
     calibration_benchmark.run(pumps=pumps, samples=samples, plot=plot, plot_tail=plot_tail, write=write)
+
+
+@app.command()
+def pumps(write: WriteOption = None) -> None:
+    """Pumps found, how soon, and false alarms before them, on recordings with labels."""
+    pumps_benchmark.run(write=write)
 
 
 @app.command()
