@@ -1,7 +1,5 @@
 """Pump and dump: what makes one, its phases, and what is said."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -141,7 +139,10 @@ def test_a_state_without_a_phase_is_refused() -> None:
         stage.load_state(0, {"memory": np.full_like(stage.state(0)["memory"], np.nan)})
 
 
-@pytest.mark.parametrize("bad", [{"threshold": 0.0}, {"given_back": 1.0}, {"weights": (1.0,)}])
-def test_params_are_checked(bad: dict[str, float | tuple[float, ...]]) -> None:
-    with pytest.raises(ValueError, match=next(iter(bad))):
-        dataclasses.replace(PumpDumpParams(), **bad)
+def test_params_are_checked() -> None:
+    with pytest.raises(ValueError, match="threshold"):
+        PumpDumpParams(threshold=0.0)
+    with pytest.raises(ValueError, match="given_back"):
+        PumpDumpParams(given_back=1.0)
+    with pytest.raises(ValueError, match="weights"):
+        PumpDumpParams(weights=(1.0,))
