@@ -25,7 +25,7 @@ Cost: about 0.6 us per trade for 32 trees of 8 columns, scored, learned and forg
 takes over 200 (`python -m benchmarks forest`). Trees are gone through one after the other, each with all rows
 of a market; as each has its own generator, that gives the same as row by row. Memory per market: 4 bytes
 per column and trade of the window, and per tree (L = 2^max_depth leaves, C columns) 15 L bytes of nodes and
-4 L times 2 C, rounded up to a multiple of 16, of boxes; 105 KB as configured.
+4 L times 2 C, rounded up to a multiple of 16, of boxes; 106 KB as configured.
 
 Blind spots: what lasts longer than the window becomes normal; counts in split leaves are estimates; values
 are told apart by 24 bits (float32).
