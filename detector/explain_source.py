@@ -61,7 +61,8 @@ def trades_of(
 def with_progress(batches: Iterable[list[Trade]], *, until_us: int) -> Iterator[list[Trade]]:
     """Yield the batches, and show on stderr which part of the time up to a moment has been judged."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("compiling, or loading what was compiled", total=None)
         first_us: int | None = None
         for batch in batches:
