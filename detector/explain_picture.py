@@ -18,6 +18,7 @@ _PARTS: Final = 600
 _HEIGHT_PX: Final = 1_150
 # The shares stand apart: their axis is not time. The gap above them has no plot in it.
 _HEIGHTS: Final = [0.24, 0.13, 0.13, 0.18, 0.13, 0.03, 0.16]
+# Other patterns share one colour: each has a lane of its own.
 _COLOURS: Final = {
     "zscore": pictures.BLUE,
     "forest": pictures.GREEN,
@@ -25,7 +26,7 @@ _COLOURS: Final = {
     "whale": pictures.PURPLE,
     "flash_crash": pictures.ORANGE,
 }
-_TITLES: Final = {"zscore": "z-score", "forest": "forest", "flash_crash": "flash crash"}
+_TITLES: Final = {"zscore": "z-score", "forest": "forest", "flash_crash": "flash crash", "pump_dump": "pump"}
 _LANES: Final = tuple(entry.name for entry in CATALOGUE)
 _SCORED: Final = ("zscore", "forest")
 _RARE: Final = ("zscore", "forest", "combined")
@@ -136,7 +137,7 @@ def _draw_episodes(drawn: go.Figure, anomalies: list[Anomaly]) -> None:
             x=np.array(span).astype("datetime64[us]"),
             y=[_TITLES.get(detector, detector)] * 2,
             mode="lines",
-            line={"color": _COLOURS[detector], "width": 9},
+            line={"color": _COLOURS.get(detector, pictures.SKY), "width": 9},
             hoverinfo="skip",
             showlegend=False,
             row=_EPISODES,

@@ -1,5 +1,8 @@
 """The picture of an explanation."""
 
+import dataclasses
+
+import msgspec
 import numpy as np
 import pytest
 
@@ -25,6 +28,12 @@ def test_it_shows_course_episodes_and_shares(explanation: Explanation) -> None:
     assert "flash crash" in told.y
     shares = {trace.name: np.nansum(trace.y) for trace in drawn.data if trace.type == "bar"}
     assert shares == {"z-score": pytest.approx(100.0), "forest": pytest.approx(100.0)}
+
+
+def test_detectors_without_a_colour_of_their_own_are_drawn_too(explanation: Explanation) -> None:
+    strangers = [msgspec.structs.replace(event, detector="new") for event in explanation.anomalies]
+    drawn = figure(dataclasses.replace(explanation, anomalies=strangers))
+    assert [trace for trace in drawn.data if trace.type == "scatter" and "new" in list(trace.y)]
 
 
 def test_a_quiet_time_has_a_picture_too() -> None:
