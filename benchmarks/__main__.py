@@ -37,7 +37,7 @@ def main() -> None:
 def pipeline(
     trades: Annotated[int, typer.Option(min=1_000, help="trades in the topic")] = 200_000,
     markets: Annotated[int, typer.Option(min=1, help="markets, activity heavy-tailed")] = 400,
-    rounds: Annotated[int, typer.Option(min=1, help="of every stage; medians are shown")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="of every stage; medians are shown")] = 3,
     seconds: Annotated[int, typer.Option(min=1, help="for which latency is measured, at each rate")] = 20,
     quick: Annotated[
         bool, typer.Option("--quick", help="one round, fewer trades: a first impression")
