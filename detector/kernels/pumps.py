@@ -15,8 +15,8 @@ RISE, BOUGHT, TRADES, RUSHED, ONE_SIDED, ROUND = range(6)
 TERMS: Final = 6
 # What is remembered of a market. Sums fade; the rest is about the pump that runs, or ran last.
 SEEN, LAST_S, AGE_S, SUM_NOTIONAL, SUM_TRADES, FLOW = range(6)
-PHASE, ELAPSED_S, CALM_S, COOL_S, PEAK_EVIDENCE, HEIGHT, PEAK_HEIGHT, BEFORE = range(6, 14)
-MEMORY: Final = 14
+PHASE, ELAPSED_S, CALM_S, COOL_S, PEAK_EVIDENCE, HEIGHT, PEAK_HEIGHT, BEFORE, LOW_S = range(6, 15)
+MEMORY: Final = 15
 # What is noted about a row while a pump runs.
 NOTE_PHASE, NOTE_TURNED, NOTE_ELAPSED_S, NOTE_RISE, NOTE_PEAK, NOTE_SHARE, NOTE_BEFORE, NOTE_ROUND_S = range(
     8
@@ -57,33 +57,51 @@ def _is_near_round(time_s: float, period_s: float, before_s: float, after_s: flo
 
 
 @njit(cache=True)
+def _take(rows: FloatMatrix, i: int, columns: IntVector, row: FloatVector) -> None:
+    for k in range(INPUTS):
+        row[k] = rows[i, columns[k]]
+
+
+@njit(cache=True)
+def _rise(row: FloatVector, floor: float) -> float:
+    """Return by which fraction the price is above its lowest within the window, or before this trade.
+
+    Where trades are rare, the one before may be older than the window.
+    """
+    rise = row[RUN_UP]
+    if row[LOG_RETURN] > 0.5 * floor:
+        rise = max(rise, np.expm1(min(row[LOG_RETURN], 50.0)))
+    return float(rise)
+
+
+@njit(cache=True)
 def _days_known(memory: FloatVector) -> float:
     """Return what the faded sums must be divided by to be those of a day."""
     return float(-np.expm1(-max(memory[AGE_S], _HOUR_S) / _USUAL_S) * _USUAL_S / _DAY_S)
 
 
 @njit(cache=True)
-def _share_of_day(rows: FloatMatrix, i: int, memory: FloatVector) -> float:
+def _share_of_day(row: FloatVector, memory: FloatVector) -> float:
     """Return what takers bought within the window, as a share of a usual day's volume."""
-    bought = 0.5 * rows[i, WINDOW_NOTIONAL] * (1.0 + rows[i, IMBALANCE])
+    bought = 0.5 * row[WINDOW_NOTIONAL] * (1.0 + row[IMBALANCE])
     return float(bought * _days_known(memory) / max(memory[SUM_NOTIONAL], _LEAST))
 
 
 @njit(cache=True)
 def _evidence(
-    rows: FloatMatrix, i: int, memory: FloatVector, rise: float, weights: FloatVector, terms: FloatVector
+    row: FloatVector, memory: FloatVector, rise: float, weights: FloatVector, terms: FloatVector
 ) -> float:
     """Write the terms of the evidence of a row in the state before it, and return their sum."""
-    share_of_trades = rows[i, WINDOW_COUNT] * _days_known(memory) / max(memory[SUM_TRADES], _LEAST)
+    share_of_trades = row[WINDOW_COUNT] * _days_known(memory) / max(memory[SUM_TRADES], _LEAST)
     terms[RISE] = weights[RISE] * _log(rise / 0.02)
-    terms[BOUGHT] = weights[BOUGHT] * _log(_share_of_day(rows, i, memory) / 0.02)
+    terms[BOUGHT] = weights[BOUGHT] * _log(_share_of_day(row, memory) / 0.02)
     terms[TRADES] = weights[TRADES] * _log(share_of_trades / 0.01)
-    terms[RUSHED] = weights[RUSHED] * _log((rows[i, RUSH] + 1.0) / 5.0)
-    terms[ONE_SIDED] = -weights[ONE_SIDED] * rows[i, IMBALANCE]
+    terms[RUSHED] = weights[RUSHED] * _log((row[RUSH] + 1.0) / 5.0)
+    terms[ONE_SIDED] = -weights[ONE_SIDED] * row[IMBALANCE]
     terms[ROUND] = 0.0
-    if _is_near_round(rows[i, TIME], _HOUR_S, 60.0, 90.0):
+    if _is_near_round(row[TIME], _HOUR_S, 60.0, 90.0):
         terms[ROUND] = weights[ROUND]
-    elif _is_near_round(rows[i, TIME], 0.5 * _HOUR_S, 60.0, 90.0):
+    elif _is_near_round(row[TIME], 0.5 * _HOUR_S, 60.0, 90.0):
         terms[ROUND] = 0.5 * weights[ROUND]
     total = 0.0
     for k in range(TERMS):
@@ -115,6 +133,7 @@ def _pass_time(memory: FloatVector, now_s: float, quiet_s: float) -> None:
         memory[AGE_S] += gap
         memory[ELAPSED_S] += gap
         memory[CALM_S] += gap
+        memory[LOW_S] += gap
         memory[COOL_S] += gap
     memory[SEEN], memory[LAST_S] = 1.0, now_s
 
@@ -122,7 +141,7 @@ def _pass_time(memory: FloatVector, now_s: float, quiet_s: float) -> None:
 @njit(cache=True)
 def _begin(memory: FloatVector, rise: float, bought: float) -> None:
     memory[PHASE] = PUMP
-    memory[ELAPSED_S] = memory[CALM_S] = memory[PEAK_EVIDENCE] = 0.0
+    memory[ELAPSED_S] = memory[CALM_S] = memory[LOW_S] = memory[PEAK_EVIDENCE] = 0.0
     memory[HEIGHT] = memory[PEAK_HEIGHT] = np.log1p(rise)
     before = max(memory[FLOW] - bought, 0.0)
     memory[BEFORE] = before * _days_known(memory) / max(memory[SUM_NOTIONAL], _LEAST)
@@ -131,7 +150,7 @@ def _begin(memory: FloatVector, rise: float, bought: float) -> None:
 @njit(cache=True)
 def _go_on(memory: FloatVector, evidence: float, limits: FloatVector) -> bool:
     """Go on with a running pump after the evidence of a trade, and return whether the dump begins."""
-    threshold, given_back, calm_s = limits[0], limits[1], limits[2]
+    threshold, given_back, calm_s, low_s = limits[0], limits[1], limits[2], limits[6]
     if evidence >= _AFTERMATH * threshold:
         memory[CALM_S] = 0.0
     memory[PEAK_EVIDENCE] = max(memory[PEAK_EVIDENCE], evidence)
@@ -139,7 +158,10 @@ def _go_on(memory: FloatVector, evidence: float, limits: FloatVector) -> bool:
     if memory[CALM_S] >= calm_s:
         memory[PHASE] = OVER
         return False
-    if memory[PHASE] == PUMP and memory[HEIGHT] <= (1.0 - given_back) * memory[PEAK_HEIGHT]:
+    # In the first seconds prices jump between both sides of an empty book: that is no dump.
+    if memory[HEIGHT] > (1.0 - given_back) * memory[PEAK_HEIGHT]:
+        memory[LOW_S] = 0.0
+    if memory[PHASE] == PUMP and memory[LOW_S] >= low_s:
         memory[PHASE] = DUMP
         return True
     return False
@@ -150,6 +172,7 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
     slots: IntVector,
     starts: IntVector,
     rows: FloatMatrix,
+    columns: IntVector,
     weights: FloatVector,
     floors: FloatVector,
     limits: FloatVector,
@@ -165,12 +188,13 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
     Args:
         slots: m markets.
         starts: m + 1, their rows.
-        rows: n x `INPUTS`.
+        rows: n rows of features.
+        columns: `INPUTS`, which of their columns are the input.
         weights: `TERMS`, of the evidence.
         floors: least rise (a fraction) and least imbalance without which there is no evidence.
         limits: threshold on evidence; share of the rise given back that makes a dump; seconds without
             evidence that end a pump; silence that ends it; seconds until another may begin; seconds of
-            warm-up.
+            warm-up; seconds for which it must be given back.
         explain_all: whether contributions are wanted for every row.
         memories: by slot, `MEMORY` numbers; changed.
         scores: n, written.
@@ -178,22 +202,23 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
         eligible: n, written.
         notes: n x `NOTES`, zeros; written while a pump runs.
     """
-    terms = np.zeros(TERMS, np.float64)
+    terms, row = np.zeros(TERMS, np.float64), np.zeros(INPUTS, np.float64)
     threshold, quiet_s, rearm_s, warm_up_s = limits[0], limits[3], limits[4], limits[5]
     for run in range(slots.shape[0]):
         memory = memories[slots[run]]
         for i in range(starts[run], starts[run + 1]):
-            _pass_time(memory, rows[i, TIME], quiet_s)
-            memory[HEIGHT] += rows[i, LOG_RETURN]
-            memory[FLOW] += rows[i, SIGNED]
-            rise = max(rows[i, RUN_UP], np.expm1(min(rows[i, LOG_RETURN], 50.0)))
-            has_evidence = rise >= floors[0] and rows[i, IMBALANCE] > floors[1]
-            evidence = _evidence(rows, i, memory, rise, weights, terms) if has_evidence else 0.0
+            _take(rows, i, columns, row)
+            _pass_time(memory, row[TIME], quiet_s)
+            memory[HEIGHT] += row[LOG_RETURN]
+            memory[FLOW] += row[SIGNED]
+            rise = _rise(row, floors[0])
+            has_evidence = rise >= floors[0] and row[IMBALANCE] > floors[1]
+            evidence = _evidence(row, memory, rise, weights, terms) if has_evidence else 0.0
             is_hot = evidence >= threshold
             if memory[PHASE] == OVER and memory[COOL_S] >= rearm_s:
                 memory[PHASE] = QUIET
             if memory[PHASE] == QUIET and is_hot and memory[AGE_S] >= warm_up_s:
-                _begin(memory, rise, rows[i, IMBALANCE] * rows[i, WINDOW_NOTIONAL])
+                _begin(memory, rise, row[IMBALANCE] * row[WINDOW_NOTIONAL])
             is_turned = memory[PHASE] in {PUMP, DUMP} and _go_on(memory, evidence, limits)
             if is_hot:
                 memory[COOL_S] = 0.0
@@ -205,14 +230,14 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
                 notes[i, NOTE_ELAPSED_S] = memory[ELAPSED_S]
                 notes[i, NOTE_RISE] = np.expm1(memory[HEIGHT])
                 notes[i, NOTE_PEAK] = np.expm1(memory[PEAK_HEIGHT])
-                notes[i, NOTE_SHARE] = _share_of_day(rows, i, memory)
+                notes[i, NOTE_SHARE] = _share_of_day(row, memory)
                 notes[i, NOTE_BEFORE] = memory[BEFORE]
-                notes[i, NOTE_ROUND_S] = from_round_s(rows[i, TIME])
+                notes[i, NOTE_ROUND_S] = from_round_s(row[TIME])
             elif memory[PHASE] == OVER:
                 scores[i] = min(evidence, _AFTERMATH * threshold)
             else:
                 scores[i] = evidence
             if has_evidence and (eligible[i] or explain_all):
                 _share_out(terms, i, shares)
-            memory[SUM_NOTIONAL] += rows[i, NOTIONAL]
+            memory[SUM_NOTIONAL] += row[NOTIONAL]
             memory[SUM_TRADES] += 1.0

@@ -11,14 +11,14 @@ half hour (60 s before to 90 s after). 0 where the price has not risen by 1 % or
 pump runs it is the pump's highest so far. From 0; a pump from 6.6 on. It decides by itself. The weights are
 rounded, and the threshold lets about 0.8 false alarms per market and month (`docs/patterns.md`).
 
-Phases: a pump begins with the evidence; it becomes a dump when half of the rise is given back, which is told;
-it is over after 15 min without half of the evidence, or when nobody trades for as long as closes an episode.
-Another may begin when no evidence has been there for an hour. What takers bought net in the hour before is
-told with it: accumulation alone is not, as ordinary days are full of it.
+Phases: a pump begins with the evidence; it becomes a dump when half of the rise has been lost for 10 s, which
+is told; it is over after 15 min without half of the evidence, or when nobody trades for as long as closes an
+episode. Another may begin when no evidence has been there for an hour. What takers bought net in the hour
+before is told with it; accumulation alone is not.
 
 Warm-up: six hours, in which it learns what is usual.
 
-Cost: two exponentials per trade; logarithms only where the price has risen. Memory: 112 bytes per market.
+Cost: two exponentials per trade; logarithms only where the price has risen. Memory: 120 bytes per market.
 
 Blind spots: pumps of large markets, slow ones, those within the first six hours of a market, and those of a
 market where something alike happened less than an hour before.
@@ -105,6 +105,7 @@ class PumpDumpParams:
         min_rise_pct: within 25 s, in percent.
         min_imbalance: of the takers' volume within 25 s, -1 to 1.
         given_back: share of the rise (of its logarithm) that is lost when the dump begins.
+        low_s: event time for which it must have been lost.
         calm_s: event time without half of the evidence after which it is over.
         quiet_s: silence after which it is over; no more than closes an episode.
         rearm_s: event time without evidence until another can begin.
@@ -116,6 +117,7 @@ class PumpDumpParams:
     min_rise_pct: float = 1.0
     min_imbalance: float = -0.2
     given_back: float = 0.5
+    low_s: float = 10.0
     calm_s: float = 900.0
     quiet_s: float = 60.0
     rearm_s: float = 3_600.0
@@ -163,6 +165,7 @@ class PumpDump:
                 params.quiet_s,
                 params.rearm_s,
                 params.warm_up_s,
+                params.low_s,
             ],
             np.float64,
         )
@@ -183,7 +186,8 @@ class PumpDump:
         shares, notes = np.zeros((n, kernel.TERMS), np.float64), np.zeros((n, kernel.NOTES), np.float64)
         kernel.judge(
             *runs,
-            rows[:, self._at],
+            rows,
+            self._at,
             self._weights,
             self._floors,
             self._limits,

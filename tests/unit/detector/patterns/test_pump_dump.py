@@ -56,7 +56,7 @@ def test_the_sentences_have_the_numbers() -> None:
     assert " after 17:00" in first.reason
     assert f"(confidence {confidence(first.score) * 100:.0f} %)." in first.reason
     assert dump.reason.startswith("FUEL-BTC is being dumped: ")
-    assert "12.3 % below the peak of a pump that had risen 30.0 %, 56 s after" in dump.reason
+    assert "16.0 % below the peak of a pump that had risen 30.0 %, 65 s after" in dump.reason
     assert sum(first.contributions.values()) == pytest.approx(1.0)
 
 
