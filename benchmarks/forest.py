@@ -21,6 +21,7 @@ from benchmarks.labelled import LabelledSet, Order, average_precision, labelled_
 from benchmarks.report import Row, Table, show_tables
 from detector.kernels import forest as forest_kernel
 from detector.kernels.random import seeds as tree_seeds
+from detector.kernels.vectors import LANES
 from detector.online.ensemble import EnsembleParams, StreamEnsemble
 from detector.online.ensemble_model import PARTS
 from detector.runs import Runs
@@ -135,7 +136,7 @@ def _paper_forest(
 
     def score(rows: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
         columns = rows.shape[1]
-        lanes = -(-2 * columns // forest_kernel.LANES) * forest_kernel.LANES
+        lanes = -(-2 * columns // LANES) * LANES
         planted = forest_kernel.Trees(
             values=np.full((1, trees, 2**depth - 1), np.inf, np.float32),
             columns=np.zeros((1, trees, 2**depth - 1), np.uint16),
@@ -158,7 +159,16 @@ def _paper_forest(
         wanted = np.zeros(len(rows), np.bool_)
         clock = np.ones((len(rows), 1))
         forest_kernel.score_learn(
-            *Runs.single(0, len(rows)), clock, rows, wanted, memory, planted, rules, scores, shares
+            *Runs.single(0, len(rows)),
+            clock,
+            rows,
+            wanted,
+            memory,
+            planted,
+            np.zeros((1, trees, 2**depth)),
+            rules,
+            scores,
+            shares,
         )
         return scores
 

@@ -1,6 +1,7 @@
 """Names for the array types of the detector, so that signatures say what a buffer holds."""
 
-from typing import TypeAlias, TypeVar
+import math
+from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +19,24 @@ BoolVector: TypeAlias = NDArray[np.bool_]
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
+_CACHE_LINE: Final = 64
+
 
 def resized(array: NDArray[Scalar], slot: int) -> NDArray[Scalar]:
     """Return an array by slot that has room for the slot: itself, or a copy that is larger by doubling."""
     if slot < len(array):
         return array
-    larger = np.zeros((max(slot + 1, 2 * len(array), 8), *array.shape[1:]), array.dtype)
+    larger = _zeros((max(slot + 1, 2 * len(array), 8), *array.shape[1:]), array.dtype)
     larger[: len(array)] = array
     return larger
+
+
+def _zeros(shape: tuple[int, ...], dtype: np.dtype[Scalar]) -> NDArray[Scalar]:
+    """Return an array that begins where a cache line does, so that what fits a line does not lie in two."""
+    size = math.prod(shape) * dtype.itemsize
+    room = np.zeros(size + _CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % _CACHE_LINE
+    return room[start : start + size].view(dtype).reshape(shape)
 
 
 def loaded(state: State, key: str, like: NDArray[Scalar], *, shape: tuple[int, ...]) -> NDArray[Scalar]:

@@ -17,14 +17,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detector.arrays import BoolVector, FloatMatrix, FloatVector, IntVector
+from detector.arrays import BoolVector, FloatCube, FloatMatrix, FloatVector, IntVector
 from detector.kernels.random import ahead, extremes, skip, uniform
+from detector.kernels.vectors import LANES, is_any_above
 
-LANES: Final = 16
 # A float32 that leaves room for the width of a box.
 LARGEST: Final = 1e37
 
-_ONE: Final = np.uint64(1)
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
 
 
 class Trees(NamedTuple):
@@ -262,6 +262,7 @@ def _prune(tree: Tree, points: NDArray[np.float32], i: int, max_leaf: int) -> No
 @njit(cache=True)
 def _beyond(
     boxes: NDArray[np.float32],
+    slot: int,
     t: int,
     place: int,
     lanes: NDArray[np.float32],
@@ -270,7 +271,7 @@ def _beyond(
     k: int,
 ) -> float:
     """Return the share of a uniform cut of column k that separates point i from the box at a place."""
-    low, high = -float(boxes[t, place, k]), float(boxes[t, place, columns + k])
+    low, high = -float(boxes[slot, t, place, k]), float(boxes[slot, t, place, columns + k])
     value = float(lanes[i, columns + k])
     beyond = max(low - value, value - high)
     return beyond / (beyond + high - low) if beyond > 0.0 else 0.0
@@ -279,6 +280,7 @@ def _beyond(
 @njit(cache=True)
 def _spared(
     boxes: NDArray[np.float32],
+    slot: int,
     t: int,
     place: int,
     lanes: NDArray[np.float32],
@@ -292,133 +294,198 @@ def _spared(
     """
     kept = 1.0
     for k in range(columns):
-        kept *= 1.0 - _beyond(boxes, t, place, lanes, i, columns, k)
+        kept *= 1.0 - _beyond(boxes, slot, t, place, lanes, i, columns, k)
     return 1.0 - kept
 
 
 @njit(cache=True)
-def _explain(
+def _below(depth_of: FloatVector, count: int) -> float:
+    """Return how many cuts the points of a leaf still need."""
+    return float(depth_of[min(max(count, 0), depth_of.shape[0] - 1)])
+
+
+@njit(cache=True)
+def _explain(  # noqa: PLR0917 - compiled; buffers come by position
     trees: Trees,
-    slot: int,
-    t: int,
+    market: int,
     lanes: NDArray[np.float32],
     i: int,
     rules: Rules,
+    bottom: int,
+    places: NDArray[np.uint64],
+    outside: NDArray[np.uint8],
     shares: FloatMatrix,
 ) -> None:
-    """Add to a row's shares what this tree's cuts isolate of it beyond even ones."""
-    columns = shares.shape[1]
-    boxes = trees.boxes[slot]
-    inner = trees.values.shape[2]
-    node = 0
-    count = max(int(trees.counts[slot, t, 0]), 1)
-    while node < inner:
-        column = int(trees.columns[slot, t, node])
-        node = 2 * node + 1 + int(lanes[i, columns + column] > trees.values[slot, t, node])
-        above, count = count, max(int(trees.counts[slot, t, node]), 1)
-        if above > 2 * count:
-            shares[i, column] += np.log2(above / count) - 1.0
-    place = node - inner
-    below = rules.depth_of[min(count, rules.depth_of.shape[0] - 1)]
-    if not rules.sees_outside or below <= 0.0:
-        return
-    total = 0.0
-    for k in range(columns):
-        total += _beyond(boxes, t, place, lanes, i, columns, k)
-    if total > 0.0:
-        spared = below * _spared(boxes, t, place, lanes, i, columns)
+    """Add to a row's shares what the cuts above its places isolate of it beyond even ones."""
+    slot, row, columns = np.uint64(market), np.uint64(i), shares.shape[1]
+    counts, boxes, split_columns, inner = trees.counts, trees.boxes, trees.columns, trees.values.shape[2]
+    for number in range(places.shape[0]):
+        t = np.uint64(number)
+        heap = places[t] + np.uint64(inner) + _ONE
+        count = max(int(counts[slot, t, _ZERO]), 1)
+        for depth in range(bottom):
+            node = heap >> np.uint64(bottom - depth - 1)
+            above, count = count, max(int(counts[slot, t, node - _ONE]), 1)
+            if above > 2 * count:
+                column = np.uint64(split_columns[slot, t, (node >> _ONE) - _ONE])
+                shares[row, column] += np.log2(above / count) - 1.0
+        below = _below(rules.depth_of, count)
+        if not outside[t] or not rules.sees_outside or below <= 0.0:
+            continue
+        leaf, total = int(np.int64(places[t])), 0.0
         for k in range(columns):
-            shares[i, k] += 2.0 * spared * _beyond(boxes, t, place, lanes, i, columns, k) / total
+            total += _beyond(boxes, market, number, leaf, lanes, i, columns, k)
+        if total > 0.0:
+            spared = below * _spared(boxes, market, number, leaf, lanes, i, columns)
+            for k in range(columns):
+                beyond = _beyond(boxes, market, number, leaf, lanes, i, columns, k)
+                shares[i, k] += 2.0 * spared * beyond / total
+
+
+@njit(cache=True)
+def measure(trees: Trees, slot: int, number: int, depth_of: FloatVector, lengths: FloatCube) -> None:
+    """Write the length of the paths to each leaf of a tree: its depth, and the cuts that it still needs."""
+    places = trees.depths.shape[2]
+    for place in range(places):
+        below = _below(depth_of, int(trees.counts[slot, number, place + places - 1]))
+        lengths[slot, number, place] = int(trees.depths[slot, number, place]) + below
+
+
+@njit(cache=True)
+def _fall(
+    values: NDArray[np.float32],
+    split_columns: NDArray[np.uint16],
+    slot: np.uint64,
+    points: NDArray[np.float32],
+    i: int,
+    first: int,
+    bottom: int,
+    places: NDArray[np.uint64],
+) -> None:
+    """Write the place where point i ends in each tree; its columns are those from `first` on.
+
+    Level by level: the steps in all trees do not wait for one another.
+    """
+    offset, inner = np.uint64(first), np.uint64(values.shape[2])
+    places[:] = _ZERO
+    for _ in range(bottom):
+        for number in range(places.shape[0]):
+            t = np.uint64(number)
+            node = places[t]
+            is_above = points[i, offset + np.uint64(split_columns[slot, t, node])] > values[slot, t, node]
+            places[t] = node + node + _ONE + np.uint64(is_above)
+    for number in range(places.shape[0]):
+        places[number] -= inner
+
+
+@njit(cache=True)
+def _score(  # noqa: PLR0917 - as above
+    trees: Trees,
+    lengths: FloatCube,
+    market: int,
+    lanes: NDArray[np.float32],
+    i: int,
+    columns: int,
+    rules: Rules,
+    places: NDArray[np.uint64],
+    outside: NDArray[np.uint8],
+) -> float:
+    """Return the lengths of the paths to the places of a point, of all trees together.
+
+    Writes in which trees it lies outside the box of its leaf.
+    """
+    slot, inner, total = np.uint64(market), np.uint64(trees.values.shape[2]), 0.0
+    boxes = trees.boxes
+    width, row = np.uint64(lanes.shape[1]), np.uint64(i * lanes.shape[1])
+    trees_each, places_each = np.uint64(boxes.shape[1]), np.uint64(boxes.shape[2])
+    for number in range(places.shape[0]):
+        t = np.uint64(number)
+        place = places[t]
+        beyond = False
+        box = ((slot * trees_each + t) * places_each + place) * width
+        for block in range(0, lanes.shape[1], LANES):
+            k = np.uint64(block)
+            beyond |= is_any_above(lanes, row + k, boxes, box + k)  # type: ignore[call-arg] # context is numba's
+        outside[t] = beyond
+        length = lengths[slot, t, place]
+        if beyond and rules.sees_outside:
+            below = _below(rules.depth_of, int(trees.counts[slot, t, place + inner]))
+            if below > 0.0:
+                below -= below * _spared(boxes, market, number, int(np.int64(place)), lanes, i, columns)
+                length = int(trees.depths[slot, t, place]) + below
+        total += length
+    return total
+
+
+@njit(cache=True)
+def _learn(  # noqa: PLR0917 - as above
+    trees: Trees,
+    lengths: FloatCube,
+    market: int,
+    lanes: NDArray[np.float32],
+    i: int,
+    limit: float,
+    size: int,
+    bottom: int,
+    columns: int,
+    rules: Rules,
+    places: NDArray[np.uint64],
+    outside: NDArray[np.uint8],
+) -> None:
+    """Add a point to the leaves at its places, and split those that have enough points."""
+    slot, inner = np.uint64(market), np.uint64(trees.values.shape[2])
+    counts, boxes = trees.counts, trees.boxes
+    for number in range(places.shape[0]):
+        t = np.uint64(number)
+        place = places[t]
+        if outside[t]:
+            for block in range(0, lanes.shape[1], LANES):
+                for k in range(block, block + LANES):
+                    at = np.uint64(k)
+                    boxes[slot, t, place, at] = max(boxes[slot, t, place, at], lanes[i, at])
+        heap = place + inner + _ONE
+        for level in range(bottom + 1):
+            counts[slot, t, (heap >> np.uint64(level)) - _ONE] += 1
+        count, depth = int(counts[slot, t, heap - _ONE]), int(trees.depths[slot, t, place])
+        if count >= rules.max_leaf << depth and depth < limit:
+            tree = _tree(trees, market, number, bottom)
+            _grow(tree, int(np.int64(place)), columns, limit, rules.max_leaf, 2 * size)
+            measure(trees, market, number, rules.depth_of, lengths)
+        else:
+            lengths[slot, t, place] = depth + _below(rules.depth_of, count)
 
 
 @njit(cache=True)
 def _forget(
-    values: NDArray[np.float32],
-    split_columns: NDArray[np.uint16],
-    counts: NDArray[np.int32],
-    number: int,
+    trees: Trees,
+    lengths: FloatCube,
+    market: int,
     leaving: NDArray[np.float32],
     i: int,
-    max_leaf: int,
-    bottom: int,
-) -> bool:
-    """Take a point out of one tree, and return whether a node on its path has too few points now."""
-    t, node = np.uint64(number), np.uint64(0)
-    is_low = False
-    for depth in range(bottom):
-        value, count = values[t, node], counts[t, node] - 1
-        counts[t, node] = count
-        is_low |= (count < max_leaf << depth) & (value < np.inf)
-        node = node + node + _ONE + np.uint64(leaving[i, np.uint64(split_columns[t, node])] > value)
-    counts[t, node] -= 1
-    return is_low
-
-
-@njit(cache=True)
-def _run_rows(  # noqa: C901, PLR0912, PLR0917 - compiled: a call in the innermost loop is paid for
-    trees: Trees,
-    slot: int,
-    start: int,
-    end: int,
-    lanes: NDArray[np.float32],
-    leaving: NDArray[np.float32],
-    sequence: IntVector,
-    wanted: BoolVector,
-    size: int,
     bottom: int,
     rules: Rules,
-    depths: FloatVector,
-    shares: FloatMatrix,
+    places: NDArray[np.uint64],
 ) -> None:
-    """Take the rows of one market through its trees: score, learn, forget.
-
-    Written for the compiler: indices are unsigned, because for signed ones it provides for those that count
-    from the end; and no tuple or part of an array is made in the loop, because each would be counted.
-    """
-    values, split_columns, counts = trees.values[slot], trees.columns[slot], trees.counts[slot]
-    leaf_depths, boxes = trees.depths[slot], trees.boxes[slot]
-    columns, width = shares.shape[1], lanes.shape[1]
-    upper, inner = np.uint64(columns), np.uint64(values.shape[1])
-    depth_of, max_leaf, sees_outside = rules.depth_of, rules.max_leaf, rules.sees_outside
-    most = depth_of.shape[0] - 1
-    for number in range(values.shape[0]):
+    """Take a point out of the leaves at its places, and merge what has too few points now."""
+    slot, inner = np.uint64(market), np.uint64(trees.values.shape[2])
+    counts, values = trees.counts, trees.values
+    for number in range(places.shape[0]):
         t = np.uint64(number)
-        for i in range(start, end):
-            if wanted[i]:
-                _explain(trees, slot, number, lanes, i, rules, shares)
-            learns = np.int32(sequence[i] >= 0)
-            node = np.uint64(0)
-            for _ in range(bottom):
-                counts[t, node] += learns
-                is_above = lanes[i, upper + np.uint64(split_columns[t, node])] > values[t, node]
-                node = node + node + _ONE + np.uint64(is_above)
-            count = int(counts[t, node])
-            place = node - inner
-            depth = int(leaf_depths[t, place])
-            below = depth_of[min(max(count, 0), most)]
-            outside = 0
-            for block in range(0, width, LANES):
-                for k in range(block, block + LANES):
-                    outside |= int(lanes[i, np.uint64(k)] > boxes[t, place, np.uint64(k)])
-            if outside:
-                if sees_outside and below > 0.0:
-                    below -= below * _spared(boxes, number, int(place), lanes, i, columns)
-                if learns:
-                    for k in range(2 * columns):
-                        boxes[t, place, k] = max(boxes[t, place, k], lanes[i, k])
-            depths[i] += depth + below
-            if not learns:
-                continue
-            counts[t, node] = count + 1
-            if count + 1 >= max_leaf << depth:
-                limit = depth_of[min(sequence[i], size) + 1]
-                if depth < limit:
-                    tree = _tree(trees, slot, number, bottom)
-                    _grow(tree, int(np.int64(place)), columns, limit, max_leaf, 2 * size)
-            if sequence[i] >= size and _forget(
-                values, split_columns, counts, number, leaving, i, max_leaf, bottom
-            ):
-                _prune(_tree(trees, slot, number, bottom), leaving, i, max_leaf)
+        place = places[t]
+        heap = place + inner + _ONE
+        is_low = False
+        for depth in range(bottom):
+            node = (heap >> np.uint64(bottom - depth)) - _ONE
+            count = counts[slot, t, node] - 1
+            counts[slot, t, node] = count
+            is_low |= (count < rules.max_leaf << depth) & (values[slot, t, node] < np.inf)
+        count = counts[slot, t, heap - _ONE] - 1
+        counts[slot, t, heap - _ONE] = count
+        if is_low:
+            _prune(_tree(trees, market, number, bottom), leaving, i, rules.max_leaf)
+            measure(trees, market, number, rules.depth_of, lengths)
+        else:
+            lengths[slot, t, place] = int(trees.depths[slot, t, place]) + _below(rules.depth_of, int(count))
 
 
 @njit(cache=True)
@@ -475,13 +542,12 @@ def score_learn(  # noqa: PLR0917 - compiled; buffers come by position
     wanted: BoolVector,
     memory: Memory,
     trees: Trees,
+    lengths: FloatCube,
     rules: Rules,
     scores: FloatVector,
     shares: FloatMatrix,
 ) -> None:
-    """Score, learn and forget the rows of many markets: tree by tree, and within each tree row by row.
-
-    Each tree has its own generator, so that gives the same as row by row.
+    """Score, learn and forget the rows of many markets, row by row.
 
     Args:
         slots: of the markets, m.
@@ -491,6 +557,7 @@ def score_learn(  # noqa: PLR0917 - compiled; buffers come by position
         wanted: n, rows whose shares are asked for.
         memory: changed.
         trees: changed.
+        lengths: (slots, trees, 2^depth), what `measure` writes; changed.
         rules: for all markets.
         scores: n, filled.
         shares: n rows, one column per column of the points; filled.
@@ -500,6 +567,8 @@ def score_learn(  # noqa: PLR0917 - compiled; buffers come by position
     lanes = np.empty((n, trees.boxes.shape[3]), np.float32)
     leaving = np.empty((n, columns), np.float32)
     sequence = np.empty(n, np.int64)
+    places = np.empty(trees.values.shape[1], np.uint64)
+    outside = np.empty(trees.values.shape[1], np.uint8)
     full = rules.depth_of[size]
     shares[:] = 0.0
     bottom = 0
@@ -508,9 +577,19 @@ def score_learn(  # noqa: PLR0917 - compiled; buffers come by position
     for run in range(slots.shape[0]):
         slot, start, end = slots[run], starts[run], starts[run + 1]
         _take_in(slot, start, end, rows, points, memory, rules, lanes, leaving, sequence, scores)
-        _run_rows(
-            trees, slot, start, end, lanes, leaving, sequence, wanted, size, bottom, rules, scores, shares
-        )
+        market = np.uint64(slot)
+        for i in range(start, end):
+            _fall(trees.values, trees.columns, market, lanes, i, columns, bottom, places)
+            scores[i] += _score(trees, lengths, slot, lanes, i, columns, rules, places, outside)
+            if wanted[i]:
+                _explain(trees, slot, lanes, i, rules, bottom, places, outside, shares)
+            if sequence[i] < 0:
+                continue
+            limit = rules.depth_of[min(sequence[i], size) + 1]
+            _learn(trees, lengths, slot, lanes, i, limit, size, bottom, columns, rules, places, outside)
+            if sequence[i] >= size:
+                _fall(trees.values, trees.columns, market, leaving, i, 0, bottom, places)
+                _forget(trees, lengths, slot, leaving, i, bottom, rules, places)
         for i in range(start, end):
             if 0 <= sequence[i] < size or np.isnan(scores[i]):
                 scores[i] = np.nan

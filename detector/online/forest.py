@@ -21,11 +21,10 @@ the score of the edge of the window.
 Warm-up: until the window is full, because before that the score's spread depends on how full it is. A row
 with a number that is none has no score and is not learned.
 
-Cost: about 0.6 us per trade for 32 trees of 8 columns, scored, learned and forgotten, where the authors' code
-takes over 200 (`python -m benchmarks forest`). Trees are gone through one after the other, each with all rows
-of a market; as each has its own generator, that gives the same as row by row. Memory per market: 4 bytes
-per column and trade of the window, and per tree (L = 2^max_depth leaves, C columns) 15 L bytes of nodes and
-4 L times 2 C, rounded up to a multiple of 16, of boxes; 106 KB as configured.
+Cost: per trade and tree one descent and one box; one more descent for a trade that is learned
+(`python -m benchmarks forest` measures both). Memory per market: 4 bytes per column and trade of the window,
+and per tree (L = 2^max_depth leaves, C columns) 23 L bytes of nodes and 4 L times 2 C, rounded up to a
+multiple of 16, of boxes; 110 KB as configured.
 
 Blind spots: what lasts longer than the window becomes normal; counts in split leaves are estimates; values
 are told apart by 24 bits (float32).
@@ -52,8 +51,9 @@ from typing import Final
 import numpy as np
 
 from detector.arrays import FloatMatrix, loaded, loaded_int, resized
-from detector.kernels.forest import LANES, Memory, Rules, Trees, score_learn
+from detector.kernels.forest import Memory, Rules, Trees, measure, score_learn
 from detector.kernels.random import seeds
+from detector.kernels.vectors import LANES
 from detector.online.columns import SHAPE_COLUMNS, Gather
 from detector.online.protocol import DecidesOn, Finding, Scale, Scored
 from detector.price_move import PriceFloors, move_sentence
@@ -134,6 +134,7 @@ class Forest:
             boxes=np.empty((*forest, places, lanes), np.float32),
             rng=np.empty(forest, np.uint64),
         )
+        self._lengths = np.empty((*forest, places), np.float64)
         self._memory = Memory(
             window=np.empty((0, params.window_trades, columns), np.float32),
             taken=np.empty(0, np.int64),
@@ -152,7 +153,8 @@ class Forest:
         """Plant the trees of a market, with randomness of its own."""
         self._trees = Trees._make(resized(array, slot) for array in self._trees)
         self._memory = Memory._make(resized(array, slot) for array in self._memory)
-        for array in (*self._trees, *self._memory):
+        self._lengths = resized(self._lengths, slot)
+        for array in (*self._trees, *self._memory, self._lengths):
             array[slot] = 0
         self._trees.values[slot] = np.inf
         self._trees.boxes[slot, :, :, : 2 * len(self.columns)] = -np.inf
@@ -173,6 +175,7 @@ class Forest:
             np.ones(len(rows), np.bool_) if explain_all else eligible,
             self._memory,
             self._trees,
+            self._lengths,
             self._rules,
             scores,
             shares,
@@ -210,6 +213,8 @@ class Forest:
         self._memory.taken[slot], self._memory.since_s[slot] = taken, since_s
         for name, part in trees._asdict().items():
             getattr(self._trees, name)[slot] = part
+        for number in range(self._params.trees):
+            measure(self._trees, slot, number, self._rules.depth_of, self._lengths)
 
     def sentence(self, finding: Finding) -> str:
         """Return what moved, on which volume, and how rare that is."""

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from detector.kernels.forest import LANES, Tree, _grow
+from detector.kernels.forest import Tree, _grow
 from detector.kernels.random import seeds
+from detector.kernels.vectors import LANES
 
 COLUMNS, BOTTOM, MAX_LEAF, TREES = 3, 4, 8, 3_000
 
