@@ -1,8 +1,14 @@
 """What the engine alone costs per trade: whole, with few and many markets, and stage by stage.
 
 Trades come as columns, as the runner brings them; what it costs to make columns of decoded trades is a row of
-its own. Each round is the same tape at later times; the first two only fill windows and warm up. The rounds
-of all configurations are interleaved. CPU time is that of the process.
+its own. Before the clock runs, every market gets enough trades to fill the windows of its detectors, spread
+over the five minutes before: what is measured is a worker that has been running for a while. Each round is
+the same tape at later times. The rounds of all configurations are interleaved. CPU time is that of the
+process.
+
+Two orders of a tape: `mixed` by time, as if all markets came through one partition that is read as it grows;
+and `by partition`, as a consumer gets what it has to catch up with: of 12 partitions one after the other, so
+many trades as fit a fetch.
 """
 
 import sys
@@ -23,6 +29,7 @@ from detector.catalogue import CATALOGUE
 from detector.combined import Combined
 from detector.engine import Engine, warm_up_kernels
 from detector.params import EngineParams, make_calibration, make_detectors, make_features
+from shared.clock import MICROSECONDS_PER_SECOND
 from shared.events import Trade
 from shared.pictures import check_path
 from shared.stream.columns import TradeColumns
@@ -30,11 +37,17 @@ from shared.stream.columns import TradeColumns
 if TYPE_CHECKING:
     from detector.online.protocol import Stage
 
-_WARM_UP_ROUNDS: Final = 2
+_WARM_UP_ROUNDS: Final = 1
 _RATE_PER_S: Final = 20_000.0
 _ALL: Final = tuple(entry.name for entry in CATALOGUE)
 _MEMORY_MARKETS: Final = 64
-_BATCHES: Final = (500, 1_000)
+_BATCHES: Final = (500, 1_000, 2_000)
+# Trades of each market before the clock runs, and over how long: more than any window of a detector holds.
+_FILL: Final = 2_200
+_FILL_S: Final = 300
+_FILL_BATCH: Final = 20_000
+_PARTITIONS: Final = 12
+_FETCH: Final = 3_000
 
 
 def run(*, trades: int, markets: int, rounds: int, plot: Path | None, write: Path | None) -> None:
@@ -51,11 +64,17 @@ def run(*, trades: int, markets: int, rounds: int, plot: Path | None, write: Pat
         check_path(plot)
     warm_up_kernels()
     many = list(market_trades(trades, markets=markets, rate_per_s=_RATE_PER_S))
-    one = list(market_trades(trades, markets=1, rate_per_s=_RATE_PER_S / 100))
+    columns = TradeColumns.of(many)
+    one = TradeColumns.of(list(market_trades(trades, markets=1, rate_per_s=_RATE_PER_S / 100)))
+    tapes = {
+        f"{markets:,} markets mixed": columns,
+        f"{markets:,} markets by partition": _by_partition(columns),
+        "1 market": one,
+    }
     wholes = [
-        _Whole(name=f"{label}, {count:,} markets, batches of {size:,}", tape=tape, enabled=enabled, size=size)
+        _Whole(name=f"{label}, {order}, batches of {size:,}", columns=tape, enabled=enabled, size=size)
         for label, enabled in (("all detectors", _ALL), ("z-score only", ("zscore",)))
-        for count, tape in ((markets, many), (1, one))
+        for order, tape in tapes.items()
         for size in _BATCHES
     ]
     stages = _Stages(many, size=_BATCHES[0])
@@ -92,7 +111,7 @@ def run(*, trades: int, markets: int, rounds: int, plot: Path | None, write: Pat
 
 def _later(columns: TradeColumns, number: int) -> TradeColumns:
     """Return the tape at the times of a later round."""
-    span_us = int(columns.times_us[-1] - columns.times_us[0]) + 1
+    span_us = int(columns.times_us.max() - columns.times_us.min()) + 1
     return TradeColumns(
         venues=columns.venues,
         venue=columns.venue,
@@ -102,6 +121,36 @@ def _later(columns: TradeColumns, number: int) -> TradeColumns:
         sells=columns.sells,
         times_us=columns.times_us + number * span_us,
         received_us=columns.received_us + number * span_us,
+    )
+
+
+def _by_partition(columns: TradeColumns) -> TradeColumns:
+    """Return a tape as it comes out of several partitions that hold more than is read at once."""
+    partition = np.arange(len(columns.venues))[columns.venue] % _PARTITIONS
+    places = [np.flatnonzero(partition == number) for number in range(_PARTITIONS)]
+    fetches = range(0, max(map(len, places)), _FETCH)
+    order = [place[start : start + _FETCH] for start in fetches for place in places]
+    return columns.take(np.concatenate(order))
+
+
+def _before(columns: TradeColumns) -> TradeColumns:
+    """Return trades that fill the windows of all markets of a tape, from the time before it."""
+    random = np.random.default_rng(1)
+    markets = len(columns.venues)
+    n = markets * _FILL
+    venue = np.arange(n) % markets
+    first = np.array([columns.prices[columns.venue == number][0] for number in range(markets)])
+    start_us = int(columns.times_us.min()) - _FILL_S * MICROSECONDS_PER_SECOND
+    times_us = start_us + np.arange(n) * (_FILL_S * MICROSECONDS_PER_SECOND) // n
+    return TradeColumns(
+        venues=columns.venues,
+        venue=venue,
+        trade_ids=np.arange(n) // markets,
+        prices=first[venue] * np.exp(random.normal(0.0, 1e-4, n)),
+        quantities=random.lognormal(-1.0, 1.5, n),
+        sells=random.integers(0, 2, n),
+        times_us=times_us,
+        received_us=times_us,
     )
 
 
@@ -137,10 +186,12 @@ def _array_bytes(thing: object, seen: set[int]) -> int:
 class _Whole:
     """One configuration of the engine."""
 
-    def __init__(self, *, name: str, tape: Sequence[Trade], enabled: tuple[str, ...], size: int) -> None:
-        self._name, self._size = name, size
-        self._columns = TradeColumns.of(tape)
+    def __init__(self, *, name: str, columns: TradeColumns, enabled: tuple[str, ...], size: int) -> None:
+        print(f"filling the windows of: {name}", file=sys.stderr)
+        self._name, self._size, self._columns = name, size, columns
         self._engine = Engine(EngineParams(enabled=enabled))
+        for batch in _batches(_before(columns), _FILL_BATCH):
+            self._engine.on_batch(batch)
 
     def round(self, number: int) -> Row:
         batches = _batches(_later(self._columns, number), self._size)
@@ -173,6 +224,8 @@ class _Stages:
         }
         self._slots: dict[tuple[str, str], int] = {}
         self._spent_ns: dict[str, int] = {}
+        for batch in _batches(_before(self._columns), _FILL_BATCH):
+            self._judge(batch)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

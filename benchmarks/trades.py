@@ -8,6 +8,8 @@ from shared.clock import MICROSECONDS_PER_SECOND
 from shared.events import Trade
 
 _START_US = 1_760_000_000 * MICROSECONDS_PER_SECOND
+# Of the logarithm of a price, per root of a second: 6 % a day.
+_VOLATILITY = 2e-4
 
 
 def market_trades(count: int, *, markets: int, rate_per_s: float, seed: int = 1) -> Iterator[Trade]:
@@ -16,7 +18,8 @@ def market_trades(count: int, *, markets: int, rate_per_s: float, seed: int = 1)
     Args:
         count: trades in all.
         markets: market number k has a share proportional to 1/k (Zipf).
-        rate_per_s: trades a second over all markets; arrivals are Poisson, sizes log-normal, prices a walk.
+        rate_per_s: trades a second over all markets; arrivals are Poisson, sizes log-normal, prices walks
+            that are equally volatile in all markets: a move large enough for an anomaly is rare.
         seed: of the generator.
     """
     random = np.random.default_rng(seed)
@@ -25,7 +28,8 @@ def market_trades(count: int, *, markets: int, rate_per_s: float, seed: int = 1)
     times_us = _START_US + np.cumsum(random.exponential(MICROSECONDS_PER_SECOND / rate_per_s, count)).astype(
         np.int64
     )
-    steps = random.normal(0, 1e-4, count)
+    gaps_s = shares.sum() / shares / rate_per_s
+    steps = random.normal(0, _VOLATILITY, count) * np.sqrt(gaps_s[chosen])
     quantities = random.lognormal(-1, 1.5, count)
     is_sale = random.random(count) < 0.5
     logs = np.log(100.0 / np.arange(1, markets + 1))
