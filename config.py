@@ -132,7 +132,9 @@ class Settings(BaseSettings):
 
     # Detector
     detector_enabled: Names = _setting(
-        ("combined", "whale", "flash_crash"), unit="names", about="detectors whose anomalies are published"
+        ("combined", "whale", "flash_crash", "pump_dump"),
+        unit="names",
+        about="detectors whose anomalies are published",
     )
     detector_budget_per_day: float = _setting(
         5.0, unit="alerts/day", about="anomalies per market, day and calibrated detector", gt=0, le=10_000

@@ -40,7 +40,7 @@ class EngineParams:
         seed: of all randomness.
     """
 
-    enabled: tuple[str, ...] = ("combined", "whale", "flash_crash")
+    enabled: tuple[str, ...] = ("combined", "whale", "flash_crash", "pump_dump")
     budget_per_day: float = 5.0
     min_move_pct: float = 0.3
     zscore_window_trades: int = 1_000
