@@ -136,6 +136,9 @@ class Settings(BaseSettings):
         unit="names",
         about="detectors whose anomalies are published",
     )
+    detector_shadow: Names = _setting(
+        (), unit="names", about="detectors on trial: their anomalies are kept, marked, and alert nobody"
+    )
     detector_budget_per_day: float = _setting(
         5.0, unit="alerts/day", about="anomalies per market, day and calibrated detector", gt=0, le=10_000
     )
@@ -237,7 +240,7 @@ class Settings(BaseSettings):
         "info", unit="level", about="least severe log"
     )
 
-    @field_validator("markets", "detector_enabled", "telegram_chat_ids", mode="before")
+    @field_validator("markets", "detector_enabled", "detector_shadow", "telegram_chat_ids", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -191,7 +191,12 @@ class AlerterSink:
             BrokerRetriableError: the decisions are stored but could not be published.
         """
         self._sender.check()
-        anomalies = [received.event for received in batch if isinstance(received.event, Anomaly)]
+        anomalies = [
+            received.event
+            for received in batch
+            # What a detector on trial finds alerts nobody, and takes nobody's turn by a cooldown.
+            if isinstance(received.event, Anomaly) and not received.event.shadow
+        ]
         decisions = self._outbox.take(anomalies, now_us=self._clock.now_us())
         self._sender.sender.wake()
         for anomaly, decision in zip(anomalies, decisions, strict=True):

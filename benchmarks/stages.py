@@ -12,11 +12,11 @@ from typing import Final, Literal
 
 from benchmarks import breakdown
 from benchmarks.report import Row, median_rows
-from detector.engine import Engine
+from detector.market_engines import MarketEngines
 from detector.params import EngineParams
 from shared import topics
 from shared.clock import SystemClock
-from shared.events import Trade
+from shared.events import DetectorConfig, Trade
 from shared.metrics import Health
 from shared.stream.broker import Consumer
 from shared.stream.columns import TradeColumns
@@ -25,7 +25,7 @@ from shared.stream.intake import Intake, MessageIntake
 from shared.stream.kafka import KafkaBroker
 from shared.stream.runner import Runner, RunnerParams
 from shared.stream.snapshot_writer import SnapshotPolicy
-from shared.stream.step import OutputEvent, State, Step
+from shared.stream.step import Configured, OutputEvent, State, Step
 
 BATCH: Final = 500
 # A snapshot costs by time and not by trade, so the stages write none: `breakdown.py` has them.
@@ -55,6 +55,11 @@ class NullStep:
         TradeColumns.of(trades)
         return []
 
+    def configure(self, symbol: str, configs: Sequence[DetectorConfig]) -> Configured:
+        """Take any settings."""
+        del symbol, configs
+        return Configured(has_changed=False, events=[])
+
     def symbols(self) -> Iterable[str]:
         """Return no markets."""
         return ()
@@ -81,8 +86,8 @@ _INTAKES: Final[tuple[tuple[str, MakeIntake], ...]] = (
 )
 _STEPS: Final[tuple[tuple[str, Callable[[], Step]], ...]] = (
     ("runner with a step that does nothing", NullStep),
-    ("runner with the z-score alone", lambda: Engine(EngineParams(enabled=("zscore",)))),
-    ("runner with the whole engine", lambda: Engine(EngineParams())),
+    ("runner with the z-score alone", lambda: MarketEngines(EngineParams(enabled=("zscore",)))),
+    ("runner with the whole engine", lambda: MarketEngines(EngineParams())),
 )
 
 

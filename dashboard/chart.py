@@ -66,6 +66,7 @@ def hover_text(episode: EpisodeView) -> str:
     """Return what is shown over a mark, escaped, as Plotly's HTML."""
     told = episode.latest
     kind, rarity = formats.words(told.kind), formats.rarity(told.episode.peak_rarity)
+    kind = f"{kind} (on trial)" if told.shadow else kind
     lines = [
         f"<b>{_escaped(f'{told.severity.value.upper()} · {kind} · {rarity}')}</b>",
         *map(_escaped, textwrap.wrap(episode.why.reason, _HOVER_COLUMNS)),

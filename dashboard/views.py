@@ -19,6 +19,8 @@ RATE_WINDOW_S: Final = 10
 # Event time without a trade after which a market's row is drawn as old.
 SILENT_AFTER_S: Final = 30.0
 ANOMALY_ROWS: Final = 200
+# Instead of what became of its alert: there is none.
+ON_TRIAL: Final = "on trial"
 _SPARK_POINTS: Final = 48
 SEVERITY_TONES: Final[dict[Severity, Tone]] = {
     Severity.LOW: "muted",
@@ -149,7 +151,7 @@ def anomaly_table(episodes: Sequence[EpisodeView], *, market: str | None = None)
             "reason": [e.why.reason for e in shown],
             "rarity": pd.Series([_one_in(e.latest.episode.peak_rarity) for e in shown], dtype="float64"),
             "lasted": [_lasted(e) for e in shown],
-            "alert": [alert_text(e.alert) for e in shown],
+            "alert": [ON_TRIAL if e.latest.shadow else alert_text(e.alert) for e in shown],
         }
     )
 

@@ -1,32 +1,41 @@
 """`python -m detector`: judge the trades of the topic and publish anomalies, until stopped.
 
 `python -m detector explain RECORDING --market M --at TIME` says why something was, or was not, an anomaly.
+`python -m detector config show|set|unset` shows and changes settings per market, class or for all, while
+detectors run.
 
 To scale out, start more of them with different `--instance` numbers; Kafka shares the partitions. The number
 makes the transactional id, so a restarted process fences what a killed one left open.
 """
 
+import getpass
 import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 import typer
 from rich.console import Console
 
 import config
 from detector import explain as explaining
+from detector import settings_topic
 from detector.catalogue import CATALOGUE
-from detector.engine import Engine, warm_up_kernels
+from detector.engine import warm_up_kernels
 from detector.explain_source import trades_of, with_progress
+from detector.market_engines import MarketEngines
 from detector.params import EngineParams
+from detector.settings import config_faults, parsed
 from shared import logs, metrics
 from shared.clock import MICROSECONDS_PER_SECOND, SystemClock
 from shared.errors import ConfigError, RecordingError, TapewatchError
+from shared.events import SettingValue
 from shared.recordings.markets import market_of
 from shared.status import StatusReporter
 from shared.stream import fast_intake
@@ -35,6 +44,7 @@ from shared.stream.kafka import KafkaBroker
 from shared.stream.overload import OverloadPolicy
 from shared.stream.report import report_runner
 from shared.stream.runner import Runner, RunnerParams
+from shared.stream.settings_feed import SettingsFeed
 from shared.stream.snapshot_writer import SnapshotPolicy
 
 _WORKER = "detector"
@@ -53,6 +63,7 @@ def engine_params(settings: config.Settings) -> EngineParams:
     try:
         return EngineParams(
             enabled=settings.detector_enabled,
+            shadow=settings.detector_shadow,
             budget_per_day=settings.detector_budget_per_day,
             min_move_pct=settings.detector_min_move_pct,
             zscore_window_trades=settings.detector_zscore_window_trades,
@@ -69,10 +80,17 @@ def engine_params(settings: config.Settings) -> EngineParams:
             seed=settings.detector_seed,
         )
     except ValueError as error:
-        raise ConfigError([f"DETECTOR_ENABLED: {error}"]) from error
+        raise ConfigError([f"DETECTOR_ENABLED, DETECTOR_SHADOW: {error}"]) from error
 
 
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
+config_app = typer.Typer(help="Show and change settings per market, while detectors run.")
+app.add_typer(config_app, name="config")
+
+Market: TypeAlias = Annotated[str | None, typer.Option("--market", help="BASE-QUOTE")]
+ClassName: TypeAlias = Annotated[str | None, typer.Option("--class", help="name of a class of markets")]
+IsDefault: TypeAlias = Annotated[bool, typer.Option("--default", help="for all markets")]
+Comment: TypeAlias = Annotated[str, typer.Option(help="why")]
 
 
 @app.callback(invoke_without_command=True)
@@ -126,6 +144,90 @@ def explain(
         raise SystemExit(1) from error
 
 
+@config_app.command("show")
+def show_settings(market: Market = None) -> None:
+    """Show what a market is judged by and where each value comes from; without one, what is set for whom."""
+    with _sentences():
+        settings = config.load()
+        configs = settings_topic.read(_broker(settings))
+        params = engine_params(settings)
+        table = (
+            settings_topic.market_table(params, configs, market)
+            if market
+            else settings_topic.scopes_table(configs)
+        )
+    Console(width=None if sys.stdout.isatty() else 180).print(table)
+
+
+@config_app.command("set")
+def set_settings(
+    assignments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...")],
+    market: Market = None,
+    class_name: ClassName = None,
+    is_default: IsDefault = False,
+    markets: Annotated[str, typer.Option(help="of the class: names or patterns (*-BTC), with commas")] = "",
+    comment: Comment = "",
+) -> None:
+    """Set settings for a market, a class of markets, or all."""
+    with _sentences():
+        scope = settings_topic.scope_of(market=market, class_name=class_name, is_default=is_default)
+        values = parsed(assignments)
+        names = [name for part in markets.split(",") if (name := part.strip())]
+        _change(scope, comment, values=values, markets=names)
+
+
+@config_app.command("unset")
+def unset_settings(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...")] = None,
+    market: Market = None,
+    class_name: ClassName = None,
+    is_default: IsDefault = False,
+    comment: Comment = "",
+) -> None:
+    """Leave settings to the wider scopes again; without names, all of a market, a class or the default."""
+    with _sentences():
+        scope = settings_topic.scope_of(market=market, class_name=class_name, is_default=is_default)
+        _change(scope, comment, without=names)
+
+
+def _change(
+    scope: str,
+    comment: str,
+    *,
+    values: dict[str, SettingValue] | None = None,
+    without: list[str] | None = None,
+    markets: Sequence[str] = (),
+) -> None:
+    broker = _broker(config.load())
+    configs = settings_topic.read(broker)
+    if values is None and not without:
+        without = [name for known in configs if known.scope == scope for name in known.settings]
+    signature = settings_topic.Signature(
+        time_us=SystemClock().now_us(), author=getpass.getuser(), comment=comment
+    )
+    changed = settings_topic.with_changes(
+        configs, scope, signature, values=values, without=without or (), markets=markets
+    )
+    settings_topic.publish(broker, changed)
+    print(f"{scope}: version {changed.version}")  # noqa: T201 - the answer to a command
+
+
+def _broker(settings: config.Settings) -> KafkaBroker:
+    broker = KafkaBroker(config.kafka_params(settings))
+    broker.ensure_topics()
+    return broker
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Tell errors in their own words, and fail."""
+    try:
+        yield
+    except (TapewatchError, ValueError) as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a sentence for whoever started us
+        raise SystemExit(1) from error
+
+
 def _run(settings: config.Settings, *, instance: str, stop: threading.Event) -> None:
     clock = SystemClock()
     health = metrics.Health(clock)
@@ -137,7 +239,7 @@ def _run(settings: config.Settings, *, instance: str, stop: threading.Event) -> 
     broker.ensure_topics()
     runner = Runner(
         broker=broker,
-        step=Engine(params),
+        step=MarketEngines(params),
         params=RunnerParams(
             group=_WORKER,
             instance=instance,
@@ -149,6 +251,7 @@ def _run(settings: config.Settings, *, instance: str, stop: threading.Event) -> 
         clock=clock,
         health=health,
         intake=fast_intake.chosen(settings.kafka_fast_reads),
+        settings=SettingsFeed(broker, check=config_faults),
     )
     status = StatusReporter(broker.producer(), worker=_WORKER, instance=instance, clock=clock)
     runner.run(stop, after_turn=lambda: report_runner(status, runner))

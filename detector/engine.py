@@ -11,7 +11,7 @@ per market and detector. What it returns does not depend on how trades are cut i
 markets.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from detector.arrays import loaded_str, nested, under
@@ -72,9 +72,9 @@ class Engine:
                 entry.members,
             )
             for entry in CATALOGUE
-            if entry.members and entry.name in params.enabled
+            if entry.members and entry.name in params.published
         }
-        self._published = [entry.name for entry in CATALOGUE if entry.name in params.enabled]
+        self._published = params.published
         self._stages: dict[str, Stage] = {"features": self._features, "budget": self._budget, **self._lanes}
         self._stages |= {name: combined for name, (combined, _) in self._combined.items()}
         # One slot per venue of a market: the place of its state in every stage.
@@ -96,12 +96,17 @@ class Engine:
 
     def on_batch(self, trades: Sequence[Trade]) -> list[OutputEvent]:
         """Judge the trades, learn them, and return what was found, in order of the source trades."""
+        return [event for _, event in self.judge(trades)]
+
+    def judge(self, trades: Sequence[Trade]) -> list[tuple[int, OutputEvent]]:
+        """Do as `on_batch`, and return with each event the place of its source trade among the trades."""
         try:
             batch = sort_by_market(trades, self._slot_of)
         except OverflowError:
-            kept = [trade for trade in trades if _fits(trade)]
+            kept = [place for place, trade in enumerate(trades) if fits(trade)]
             self.rejected_trades += len(trades) - len(kept)
-            return self.on_batch(kept)
+            judged = self.judge([trades[place] for place in kept])
+            return [(kept[place], event) for place, event in judged]
         self.rejected_trades += len(trades) - len(batch.order)
         if not batch.order.size:
             return []
@@ -116,8 +121,8 @@ class Engine:
         )
         emissions = self._emissions(evidence)
         # By trade; of one trade, what was stopped comes first, then the detectors in their order.
-        emissions.sort(key=lambda emission: int(batch.order[emission.row]))
-        return [emission.event for emission in emissions]
+        placed = [(int(batch.order[row]), event) for row, event in emissions]
+        return sorted(placed, key=lambda found: found[0])
 
     def _emissions(self, evidence: Evidence) -> list[Emission]:
         judgements: dict[str, Judgement] = {}
@@ -170,6 +175,10 @@ class Engine:
         """Return the markets that have state."""
         return list(self._venues)
 
+    def has(self, symbol: str) -> bool:
+        """Return whether a market has state."""
+        return symbol in self._venues
+
     def snapshot(self, symbol: str) -> State:
         """Return a copy of the whole state of a market on all its venues.
 
@@ -186,8 +195,14 @@ class Engine:
                 state |= nested(f"{number}/{part}", stage.state(venues[name]))
         return state
 
-    def restore(self, symbol: str, state: State) -> None:
+    def restore(self, symbol: str, state: State, *, fresh: Collection[str] = ()) -> None:
         """Replace a market's state; what follows is bit-identical to never having stopped.
+
+        Args:
+            symbol: of the market.
+            state: of the market, from an engine with the same parameters.
+            fresh: stages that begin anew, because theirs are others; of a detector's state only the open
+                episode is taken then.
 
         Raises:
             SnapshotRefusedError: the state is damaged, or of other parameters; the market is left as it was.
@@ -199,7 +214,10 @@ class Engine:
                 name = loaded_str(part, "venue")
                 venues[name] = self._open(name, symbol)
                 for key, stage in self._stages.items():
-                    stage.load_state(venues[name], under(key, part))
+                    if key not in fresh:
+                        stage.load_state(venues[name], under(key, part))
+                    elif key in self._lanes:
+                        self._lanes[key].load_episode(venues[name], under(key, part))
         except (KeyError, TypeError, ValueError) as error:
             self._close(venues.values())
             raise SnapshotRefusedError(symbol=symbol, reason=str(error)) from error
@@ -233,7 +251,7 @@ class Engine:
         self._close(self._slots.pop((exchange, symbol)) for exchange in venues)
 
 
-def _fits(trade: Trade) -> bool:
+def fits(trade: Trade) -> bool:
     """Return whether the trade's integers are no larger than those of the wire."""
     return all(
         -_LARGEST <= n <= _LARGEST for n in (trade.trade_id, trade.event_time_us, trade.received_time_us)

@@ -20,6 +20,7 @@ is asked only where something is to be told (a turn).
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numba import njit
 
@@ -38,7 +39,7 @@ from detector.online.protocol import DecidesOn
 from detector.runs import Runs
 from shared import codec
 from shared.errors import InvalidRecordError
-from shared.events import Anomaly, Episode, EpisodePhase
+from shared.events import Anomaly, Episode, EpisodePhase, Window
 from shared.stream.step import State
 
 HELD_RARITY: Final = 10.0
@@ -148,6 +149,53 @@ def _advance(  # noqa: PLR0917 - compiled; buffers come by position
                 turns += 1
                 break
     return turns
+
+
+def ended_by_settings(state: State) -> Anomaly:
+    """Return the end of the episode in a state, which nobody will go on with, as its detector is not enabled.
+
+    There is no trade that ends it, so it keeps that of what was told last.
+
+    Args:
+        state: as of `Episodes.state`, not empty.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    told = _told_in(state)
+    peak_rarity = loaded_float(state, "peak_rarity")
+    episode = msgspec.structs.replace(
+        told.episode,
+        phase=EpisodePhase.CLOSED,
+        last_us=loaded_int(state, "last_us"),
+        trades=loaded_int(state, "trades"),
+        peak_score=loaded_float(state, "peak_score"),
+        peak_rarity=peak_rarity,
+    )
+    identity = codec.anomaly_id(
+        fingerprint=told.fingerprint,
+        exchange=told.exchange,
+        symbol=told.symbol,
+        trade_id=told.trade_id,
+        # Not as any other end: the trade told last may have ended the episode before this one.
+        phase="ended by settings",
+    )
+    return msgspec.structs.replace(
+        told,
+        anomaly_id=identity,
+        score=episode.peak_score,
+        rarity=None if told.rarity is None else peak_rarity,
+        window=Window(start_us=episode.opened_us, end_us=episode.last_us),
+        reason=f"No longer watched, by settings. It was: {told.reason}",
+        episode=episode,
+    )
+
+
+def _told_in(state: State) -> Anomaly:
+    try:
+        return codec.decode(loaded_str(state, "told").encode(), Anomaly)
+    except InvalidRecordError as error:
+        raise ValueError(f"told is no anomaly: {error}") from error
 
 
 class Episodes:
@@ -275,8 +323,5 @@ class Episodes:
         names = ("opened_us", "last_us", "trades", "held_us")
         self._marks[slot] = [loaded_int(state, name) for name in names]
         self._levels[slot, :_TOLD] = [loaded_float(state, name) for name in ("peak_score", "peak_rarity")]
-        try:
-            self.told(slot, codec.decode(loaded_str(state, "told").encode(), Anomaly))
-        except InvalidRecordError as error:
-            raise ValueError(f"told is no anomaly: {error}") from error
+        self.told(slot, _told_in(state))
         self._is_open[slot] = True

@@ -123,6 +123,7 @@ class Lane:
     Attributes:
         judge: the detector.
         fingerprint: of all that decides what is told.
+        is_shadow: whether what it finds is on trial, and alerts nobody.
         episodes: of its anomalies.
         stopped: where it raised while judging: it has no judgement there until it is released, and then
             starts afresh.
@@ -133,6 +134,7 @@ class Lane:
         self._explain_all = explain_all
         self.judge: Judge = stage
         self.fingerprint = _published_fingerprint(stage, params)
+        self.is_shadow = stage.name in params.shadow
         self.episodes = _episodes(stage, params)
         self.stopped, self.muted = _paroles(params), _paroles(params)
         self._stage = stage
@@ -260,11 +262,19 @@ class Lane:
             ValueError: it is damaged, or of other parameters.
         """
         self.stopped.load_state(slot, under("stopped", state))
-        self.muted.load_state(slot, under("muted", state))
-        self.episodes.load_state(slot, under("episode", state))
+        self.load_episode(slot, state)
         if not self.stopped.is_out(slot):
             self._stage.load_state(slot, under("detector", state))
             self._calibration.load_state(slot, under("calibrator", state))
+
+    def load_episode(self, slot: int, state: State) -> None:
+        """Go on with what is told of a market, and nothing else, from a state; it may be empty.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        self.muted.load_state(slot, under("muted", state))
+        self.episodes.load_state(slot, under("episode", state))
 
 
 class CombinedLane:
@@ -273,6 +283,7 @@ class CombinedLane:
     Attributes:
         judge: the filter.
         fingerprint: of all that decides what is told.
+        is_shadow: whether what it finds is on trial, and alerts nobody.
         episodes: of its anomalies.
         muted: where it raised while telling, and tells nothing until it is released.
     """
@@ -285,6 +296,7 @@ class CombinedLane:
         )
         self.judge: Judge = self._combined
         self.fingerprint = _published_fingerprint(self._combined, params)
+        self.is_shadow = self._combined.name in params.shadow
         self.episodes = _episodes(self._combined, params)
         self.muted = _paroles(params)
 
@@ -344,4 +356,4 @@ def _paroles(params: EngineParams) -> Paroles:
 def _published_fingerprint(judge: Judge, params: EngineParams) -> str:
     """Return what decides what is published: the detector, and the engine's rules around it."""
     around = (params.calibration, params.features, params.budget_per_day, params.episode_quiet_s)
-    return content_id(judge.fingerprint, repr(around))
+    return content_id(judge.fingerprint, repr(around), *(["shadow"] if judge.name in params.shadow else []))

@@ -24,6 +24,7 @@ class EngineParams:
 
     Attributes:
         enabled: names of detectors whose anomalies are published.
+        shadow: names of detectors on trial: their anomalies are published too, marked, and alert nobody.
         budget_per_day: anomalies per market, day and calibrated detector.
         min_move_pct: moves over 10 s below this are never price anomalies.
         zscore_window_trades: length of the sliding z-score.
@@ -41,6 +42,7 @@ class EngineParams:
     """
 
     enabled: tuple[str, ...] = ("combined", "whale", "flash_crash", "pump_dump")
+    shadow: tuple[str, ...] = ()
     budget_per_day: float = 5.0
     min_move_pct: float = 0.3
     zscore_window_trades: int = 1_000
@@ -57,9 +59,14 @@ class EngineParams:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.enabled if name not in _NAMES]
+        unknown = [name for name in (*self.enabled, *self.shadow) if name not in _NAMES]
         if unknown:
             raise ValueError(f"no such detector: {', '.join(unknown)}; there are {', '.join(_NAMES)}")
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """Names of detectors that run for their own sake, in the order of the catalogue."""
+        return tuple(name for name in _NAMES if name in self.enabled or name in self.shadow)
 
     @property
     def features(self) -> FeatureParams:
@@ -96,19 +103,37 @@ def make_calibration(params: EngineParams, *, scale: Scale) -> CalibrationStage:
 
 
 def make_detectors(params: EngineParams, *, features: tuple[str, ...]) -> dict[str, DetectorStage]:
-    """Return what is enabled, and the members of what is enabled, in the order of the catalogue.
+    """Return what is enabled or on trial, and the members of that, in the order of the catalogue.
 
     Args:
         params: of the engine.
         features: names of the columns of the rows that they will get.
     """
-    enabled = [entry for entry in CATALOGUE if entry.name in params.enabled]
-    needed = {name for entry in enabled for name in (entry.members or (entry.name,))}
-    return {
-        entry.name: make_detector(entry.name, params, features=features)
-        for entry in CATALOGUE
-        if entry.name in needed
+    return {name: make_detector(name, params, features=features) for name in _needed(params)}
+
+
+def _needed(params: EngineParams) -> list[str]:
+    """Return the detectors that judge by themselves, and that what is published needs."""
+    published = [entry for entry in CATALOGUE if entry.name in params.published]
+    needed = {name for entry in published for name in (entry.members or (entry.name,))}
+    return [entry.name for entry in CATALOGUE if entry.name in needed]
+
+
+def shapes(params: EngineParams) -> dict[str, str]:
+    """Return for every stage what its memory of a market depends on; what differs cannot be gone on with.
+
+    Floors, budgets and thresholds are no part of it. Whoever adds a parameter that changes what a stage
+    keeps adds it here; `tests/property/test_market_engines.py` fails otherwise.
+    """
+    windows, calibration = params.features.windows_s, params.calibration
+    own: dict[str, tuple[object, ...]] = {
+        "zscore": (params.zscore_window_trades, params.zscore_robust, params.zscore_seasonal),
+        "forest": (params.forest_trees, params.forest_window_trades, params.seed),
+        "flash_crash": (params.flash_crash_window_s,),
     }
+    stages = {name: repr((windows, calibration, own.get(name))) for name in _needed(params)}
+    combined = {entry.name: "" for entry in CATALOGUE if entry.members and entry.name in params.published}
+    return stages | combined | {"features": repr(windows), "budget": ""}
 
 
 def make_detector(name: str, params: EngineParams, *, features: tuple[str, ...]) -> DetectorStage:

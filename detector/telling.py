@@ -162,6 +162,8 @@ class Teller:
             },
             contributions=finding.contributions,
             reason=judge.sentence(finding),
+            # An episode that somebody was alerted to stays one, whatever is on trial since.
+            shadow=self._lane.is_shadow if turn.told is None else turn.told.shadow,
             episode=msgspec.structs.replace(turn.episode, episode_id=turn.episode.episode_id or identity),
         )
 

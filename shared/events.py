@@ -123,6 +123,7 @@ class Anomaly(Event, frozen=True, kw_only=True, gc=False):
         contributions: per feature, the share of the score (adds up to 1, never negative).
         reason: one English sentence with numbers in it.
         episode: the episode that this event opens, updates or closes.
+        shadow: found by a detector on trial: kept and shown, never alerted.
     """
 
     anomaly_id: str
@@ -144,6 +145,7 @@ class Anomaly(Event, frozen=True, kw_only=True, gc=False):
     contributions: dict[str, float]
     reason: str
     episode: Episode
+    shadow: bool = False
 
 
 class Quarantine(Event, frozen=True, kw_only=True, gc=False):
@@ -168,6 +170,31 @@ class Quarantine(Event, frozen=True, kw_only=True, gc=False):
     trade_id: TradeId
     released: bool = False
     until_us: TimeUs = 0
+
+
+SettingValue = bool | int | float | str | list[str]
+
+
+class DetectorConfig(Event, frozen=True, kw_only=True, gc=False):
+    """Settings of the detector for all markets, a class of them, or one; the latest of a scope counts.
+
+    Attributes:
+        scope: `default`, `class:<name>` or `market:<BASE-QUOTE>`; the Kafka key.
+        settings: all that this scope sets, by the names of `detector/settings.py`; empty: nothing any more.
+        markets: of a class: names of markets, or patterns in which `*` stands for any text (`*-BTC`).
+        version: one more than the highest version on the topic before.
+        time_us: when it was set, by the author's clock.
+        author: who set it.
+        comment: why.
+    """
+
+    scope: Annotated[str, msgspec.Meta(pattern="^(default|class:.+|market:.+)$", max_length=128)]
+    settings: dict[str, SettingValue]
+    markets: list[str] = msgspec.field(default_factory=list)
+    version: Annotated[int, msgspec.Meta(ge=1, le=_LARGEST)]
+    time_us: TimeUs
+    author: str = ""
+    comment: str = ""
 
 
 class TapeGap(Event, frozen=True, kw_only=True, gc=False):

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from shared.events import Alert, Anomaly, DeadLetter, Quarantine, TapeGap, Trade, WorkerStatus
+from shared.events import Alert, Anomaly, DeadLetter, DetectorConfig, Quarantine, TapeGap, Trade, WorkerStatus
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -18,6 +18,7 @@ DAY_MS: Final = 24 * HOUR_MS
 TRADES: Final = "trades"
 ANOMALIES: Final = "anomalies"
 SNAPSHOTS: Final = "snapshots"
+DETECTOR_CONFIG: Final = "detector-config"
 TAPE_GAPS: Final = "tape-gaps"
 QUARANTINES: Final = "quarantines"
 DEAD_LETTERS: Final = "dead-letters"
@@ -88,6 +89,15 @@ TOPICS: Final[tuple[TopicSpec, ...]] = (
         event=None,
         key="symbol",
         per_market=True,
+        retention_ms=-1,
+        compacted=True,
+    ),
+    TopicSpec(
+        name=DETECTOR_CONFIG,
+        purpose="settings of the detector per market, changed while it runs",
+        event=DetectorConfig,
+        key="scope",
+        per_market=False,
         retention_ms=-1,
         compacted=True,
     ),

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from shared.codec import anomaly_id
-from shared.events import Anomaly, Episode, EpisodePhase, Severity, Trade, Window
-from shared.stream.step import OutputEvent, State
+from shared.events import Anomaly, DetectorConfig, Episode, EpisodePhase, Severity, Trade, Window
+from shared.stream.step import Configured, OutputEvent, State
 
 
 def make_trade(symbol: str, trade_id: int, *, price: float = 100.0, quantity: float = 1.0) -> Trade:
@@ -30,6 +30,7 @@ class HashStep:
         self._fingerprint = fingerprint
         self._every = every
         self._digests: dict[str, np.ndarray] = {}
+        self._salts: dict[str, int] = {}
         self.shed_to: list[int] = []
 
     @property
@@ -40,19 +41,36 @@ class HashStep:
         events: list[OutputEvent] = []
         for trade in trades:
             digest = self._digests.setdefault(trade.symbol, np.zeros(2, dtype=np.int64))
-            digest[0] = (digest[0] * 31 + trade.trade_id + 7) % 1_000_003
+            digest[0] = (digest[0] * 31 + trade.trade_id + 7 + self._salts.get(trade.symbol, 0)) % 1_000_003
             digest[1] += 1
             if digest[1] % self._every == 0:
                 events.append(self._anomaly(trade, float(digest[0])))
         return events
 
-    def _anomaly(self, trade: Trade, score: float) -> Anomaly:
+    def configure(self, symbol: str, configs: Sequence[DetectorConfig]) -> Configured:
+        """Take the setting `salt` into the digests; a negative one also starts a market afresh."""
+        salts = {config.scope: config.settings["salt"] for config in configs}
+        salt = salts.get(f"market:{symbol}", salts.get("default", 0))
+        assert isinstance(salt, int)
+        digest = self._digests.get(symbol)
+        if salt == self._salts.get(symbol, 0):
+            return Configured(has_changed=False, events=[])
+        self._salts[symbol] = salt
+        if digest is None:
+            return Configured(has_changed=False, events=[])
+        ended = make_trade(symbol, int(digest[1]))
+        events: list[OutputEvent] = [self._anomaly(ended, float(digest[0]), phase="closed")]
+        if salt < 0:
+            digest[:] = 0
+        return Configured(has_changed=True, events=events)
+
+    def _anomaly(self, trade: Trade, score: float, *, phase: str = "opened") -> Anomaly:
         identity = anomaly_id(
-            fingerprint=self._fingerprint,
+            fingerprint=f"{self._fingerprint}/{self._salts.get(trade.symbol, 0)}",
             exchange=trade.exchange,
             symbol=trade.symbol,
             trade_id=trade.trade_id,
-            phase="opened",
+            phase=phase,
         )
         return Anomaly(
             anomaly_id=identity,
@@ -94,12 +112,17 @@ class HashStep:
         return list(self._digests)
 
     def snapshot(self, symbol: str) -> State:
-        return {"digest": self._digests[symbol].copy(), "fingerprint": self._fingerprint}
+        salt = self._salts.get(symbol, 0)
+        return {"digest": self._digests[symbol].copy(), "fingerprint": self._fingerprint, "salt": salt}
 
     def restore(self, symbol: str, state: State) -> None:
         digest = state["digest"]
         assert isinstance(digest, np.ndarray)
         self._digests[symbol] = digest
+        salt = state["salt"]
+        assert isinstance(salt, int)
+        self._salts[symbol] = salt
 
     def evict(self, symbol: str) -> None:
         self._digests.pop(symbol, None)
+        self._salts.pop(symbol, None)

@@ -48,6 +48,7 @@ ANOMALY_SCHEMA: Final = pa.schema(
             ),
             nullable=False,
         ),
+        pa.field("shadow", pa.bool_()),
     ]
 )
 _MAPS: Final = ("features", "contributions")

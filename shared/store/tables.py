@@ -82,6 +82,7 @@ class AnomalyRow(Base):
     contributions: Mapped[dict[str, float]] = mapped_column(JSON)
     reason: Mapped[Words]
     episode: Mapped[dict[str, str | int | float]] = mapped_column(JSON)
+    shadow: Mapped[bool] = mapped_column(server_default=false())
 
 
 class TapeGapRow(Base):

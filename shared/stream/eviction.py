@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.clock import MICROSECONDS_PER_SECOND
-from shared.stream.intake import TradeBatch
+from shared.stream.intake import TradeBatch, rows_of
 from shared.stream.restore import PartitionState
 
 _STEPS: Final = 64
@@ -88,20 +88,7 @@ def cut_where_clocks_move(
         if clock_us <= state.clock_us:
             continue
         if row > start:
-            yield _rows(batch, start, row)
+            yield rows_of(batch, start, row)
             start = row
         state.clock_us = clock_us
-    yield _rows(batch, start, len(batch.trades)) if start else batch
-
-
-def _rows(batch: TradeBatch, start: int, stop: int) -> TradeBatch:
-    partitions, offsets = batch.partitions[start:stop], batch.offsets[start:stop]
-    is_last = stop == len(batch.trades)
-    ends = dict(zip(partitions.tolist(), (offsets + 1).tolist(), strict=True))
-    return TradeBatch(
-        partitions=partitions,
-        offsets=offsets,
-        trades=batch.trades[start:stop],
-        invalid=[],
-        positions=batch.positions if is_last else ends,
-    )
+    yield rows_of(batch, start, len(batch.trades)) if start else batch

@@ -110,3 +110,17 @@ def positions_of(partitions: IntVector, offsets: IntVector) -> dict[int, int]:
         return {}
     lasts = [*np.flatnonzero(np.diff(partitions)).tolist(), -1]
     return {int(partitions[last]): int(offsets[last]) + 1 for last in lasts}
+
+
+def rows_of(batch: TradeBatch, start: int, stop: int) -> TradeBatch:
+    """Return consecutive trades of a batch; the positions of the last part are those of the whole."""
+    partitions, offsets = batch.partitions[start:stop], batch.offsets[start:stop]
+    is_last = stop == len(batch.trades)
+    ends = dict(zip(partitions.tolist(), (offsets + 1).tolist(), strict=True))
+    return TradeBatch(
+        partitions=partitions,
+        offsets=offsets,
+        trades=batch.trades[start:stop],
+        invalid=[],
+        positions=batch.positions if is_last else ends,
+    )

@@ -14,20 +14,25 @@ from shared.stream.columns import TradeColumns
 from shared.stream.eviction import EvictionPolicy, cut_where_clocks_move
 from shared.stream.intake import TradeBatch
 from shared.stream.restore import PartitionState
+from shared.stream.timeline import Change, Configs, cut_where_settings_change
 
 
 class Portion(NamedTuple):
     """What the step is to do, in this order.
 
     Attributes:
+        changes: per partition, changes of settings to repeat.
         gone: partitions and markets to forget.
+        newcomers: markets without state, and the settings to judge them by.
         silent: trades to learn, whose events were published before a restart; None when there are none.
         audible: trades whose events are new.
     """
 
+    changes: dict[int, list[Change]]
     gone: list[tuple[int, str]]
+    newcomers: list[tuple[str, Configs]]
     silent: TradeColumns | None
-    audible: TradeColumns
+    audible: TradeColumns | None
 
 
 def move_on(
@@ -40,6 +45,17 @@ def move_on(
         states: of all its partitions; updated before each portion.
         policy: when markets are forgotten.
     """
+    timelines = {number: states[number].timeline for number in batch.positions}
+    for part, changes in cut_where_settings_change(batch, timelines):
+        if changes:
+            # By themselves, while the partitions still stand where the settings change.
+            yield Portion(changes, [], [], None, None)
+        yield from _portions(part, states, policy)
+
+
+def _portions(
+    batch: TradeBatch, states: Mapping[int, PartitionState], policy: EvictionPolicy
+) -> Iterator[Portion]:
     for part in cut_where_clocks_move(batch, states, policy):
         read = {number: states[number] for number in part.positions}
         if any(state.is_replaying for state in read.values()):
@@ -50,8 +66,8 @@ def move_on(
         else:
             silent, audible = None, part.trades
             touched = _touched(part, read, None)
-        gone = _advance(part, read, touched, policy)
-        yield Portion(gone, silent, audible)
+        gone, newcomers = _advance(part, read, touched, policy)
+        yield Portion({}, gone, newcomers, silent, audible)
 
 
 def _already_known(
@@ -92,13 +108,19 @@ def _advance(
     states: Mapping[int, PartitionState],
     touched: Mapping[int, list[str]],
     policy: EvictionPolicy,
-) -> list[tuple[int, str]]:
-    """Move the partitions on; return those of the touched markets that had been silent for too long."""
+) -> tuple[list[tuple[int, str]], list[tuple[str, Configs]]]:
+    """Move the partitions on; return the touched markets that had been silent for too long, and newcomers.
+
+    These begin without state, under settings that somebody has changed.
+    """
     gone: list[tuple[int, str]] = []
+    newcomers: list[tuple[str, Configs]] = []
     for number, state in states.items():
         for symbol in touched[number]:
             if policy.is_gone(state, symbol):
                 state.without(symbol)
                 gone.append((number, symbol))
+            if state.timeline.current and symbol not in state.traded_us:
+                newcomers.append((symbol, state.timeline.current))
         state.advanced(batch.positions[number], touched[number])
-    return gone
+    return gone, newcomers

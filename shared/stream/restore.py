@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from shared.stream.snapshots import Mark, Restored, SnapshotEncoder
+from shared.stream.timeline import Timeline
 
 # Before the first record.
 CLOCK_START_US: Final = -1
@@ -56,6 +57,7 @@ class PartitionState:
         snapshot_due_s: per market, when its next snapshot is due.
         pending: the snapshot that is being encoded; its market stays dirty until it is written.
         resume_offset: the marker that was last written.
+        timeline: which settings the partition is judged with.
     """
 
     position: int
@@ -71,6 +73,7 @@ class PartitionState:
     snapshot_due_s: dict[str, float] = field(default_factory=dict)
     pending: PendingSnapshot | None = None
     resume_offset: int = -1
+    timeline: Timeline = field(default_factory=Timeline)
 
     @property
     def is_replaying(self) -> bool:
@@ -88,6 +91,12 @@ class PartitionState:
         self.position = position
         if self.contained and position >= max(self.contained.values()):
             self.contained.clear()
+
+    def changed(self, symbol: str) -> None:
+        """Note that a market's state is another one, though it has not traded: its settings are."""
+        self.dirty_since.setdefault(symbol, Mark(self.position, self.clock_us))
+        if self.pending is not None and self.pending.symbol == symbol:
+            self.pending.is_outdated = True
 
     def commit(self, offset: int) -> None:
         """Note that everything below `offset` is committed; `offset` is not below the position."""
@@ -164,4 +173,5 @@ def begin(restored: Restored, *, committed: int | None, low: int, high: int) -> 
         snapshot_offsets={s.symbol: s.offset for s in snapshots},
         snapshot_chunks=dict(restored.chunks),
         resume_offset=resume.offset,
+        timeline=Timeline(restored.changes, position=position),
     )

@@ -34,6 +34,8 @@ from shared.stream.intake import Intake, MessageIntake, TradeBatch
 from shared.stream.overload import Overload, OverloadPolicy
 from shared.stream.replay import move_on
 from shared.stream.retry import Backoff
+from shared.stream.settings_feed import Refusal, SettingsFeed
+from shared.stream.settling import Settler
 from shared.stream.snapshot_writer import SnapshotPolicy, SnapshotWriter, note_eviction
 from shared.stream.step import OutputEvent, Step
 
@@ -100,6 +102,7 @@ class Runner:
         clock: the time.
         health: is told of every turn.
         intake: makes what reads the consumer's partitions.
+        settings: tells of settings that change at run time.
     """
 
     def __init__(
@@ -111,6 +114,7 @@ class Runner:
         clock: Clock,
         health: Health,
         intake: Callable[[Consumer], Intake] = MessageIntake,
+        settings: SettingsFeed | None = None,
     ) -> None:
         self._step = step
         self._params = params
@@ -123,6 +127,7 @@ class Runner:
         self._intake = intake(self._consumer)
         self._timer = CommitTimer(params.commit)
         self._limit = DeadLetterLimit(params.dead_letters)
+        self._settler = Settler(step, settings, is_atomic=self._is_transactional)
         self._overload = Overload(params.overload, levels=step.shed_levels)
         self._snapshots = SnapshotWriter(
             self._producer,
@@ -192,6 +197,7 @@ class Runner:
 
     def turn(self) -> int:
         """Do one round: read, step, produce and, when due, commit; return the number of records."""
+        self._watch_settings()
         wait_s = self._timer.wait_s(self._clock.monotonic_s(), at_most_s=self._params.poll_s)
         batch = self._read(wait_s)
         records = 0 if batch is None else len(batch.trades) + len(batch.invalid)
@@ -221,6 +227,36 @@ class Runner:
             return None
         return self._assignment.still_valid(batch)
 
+    def _watch_settings(self) -> None:
+        """Look for new settings; they take effect at a commit, before anything more is read."""
+        if not self._states:
+            return
+        try:
+            refusals = self._settler.poll(self._clock.monotonic_s())
+        except BrokerRetriableError as error:
+            if not self._settler.is_open:
+                raise
+            # The known ones hold; nothing in hand is affected.
+            self._retrying(error)
+            return
+        for refusal in refusals:
+            self._refuse_settings(refusal)
+        if refusals or self._settler.is_due(self._states):
+            self.commit()
+
+    def _refuse_settings(self, refusal: Refusal) -> None:
+        self._open()
+        message, error = refusal
+        _log.warning("settings_invalid", offset=message.offset(), reason=error.reason)
+        letter = dead_letter(
+            message,
+            error,
+            source=topics.DETECTOR_CONFIG,
+            reader=self._params.group,
+            time_us=self._clock.now_us(),
+        )
+        self._producer.produce(topics.DEAD_LETTERS, encode(letter), key=topics.DETECTOR_CONFIG.encode())
+
     def _watch_load(self) -> None:
         waiting = sum(self.lag_records().values())
         if self._overload.measured(waiting, now_s=self._clock.monotonic_s()):
@@ -244,6 +280,7 @@ class Runner:
     def close(self) -> None:
         """Commit what is pending and leave the group."""
         self.commit()
+        self._settler.close()
         self._consumer.close()
         self._producer.close()
 
@@ -285,9 +322,15 @@ class Runner:
         for message in batch.invalid:
             self._set_aside(message)
         for portion in move_on(batch, self._states, self._params.eviction):
+            for number, changes in portion.changes.items():
+                for event in self._settler.catch_up(self._states[number], changes):
+                    outputs.records += 1
+                    outputs.bytes += self._publish(event)
             for number, symbol in portion.gone:
                 self._step.evict(symbol)
                 note_eviction(number, symbol)
+            for symbol, configs in portion.newcomers:
+                self._step.configure(symbol, configs)
             if portion.silent:
                 self._step.on_batch(portion.silent)
             if portion.audible:
@@ -343,7 +386,8 @@ class Runner:
 
     def commit(self) -> None:
         """Make everything processed so far visible and durable."""
-        if not self._states or not (self._timer.is_pending() or self._is_open):
+        is_settling = self._settler.is_due(self._states)
+        if not self._states or not (self._timer.is_pending() or self._is_open or is_settling):
             return
         self._open()
         started_s = self._clock.monotonic_s()
@@ -352,6 +396,7 @@ class Runner:
             for number, state in self._states.items()
         }
         if self._is_transactional:
+            self._settle()
             self._snapshots.write(self._states)
             self._producer.commit(offsets, self._consumer)
             self._is_open = False
@@ -364,12 +409,24 @@ class Runner:
             self._flush()
         for partition, offset in offsets.items():
             self._states[partition.partition].commit(offset)
+        if is_settling and not self._is_transactional:
+            # Only now, as whoever reads again begins where these settings do; and tells again what they end.
+            self._settle()
+            self._flush()
         self._timer.committed()
         self.totals.commits += 1
         counter("tapewatch_commits_total").labels(outcome="committed").inc()
         histogram("tapewatch_commit_seconds").labels(worker=self._params.group).observe(
             self._clock.monotonic_s() - started_s
         )
+
+    def _settle(self) -> None:
+        events = self._settler.settle(self._states)
+        self._settler.write(self._producer, self._states)
+        if not self._is_transactional:
+            self._flush()
+        for event in events:
+            self._publish(event)
 
     def _flush(self) -> None:
         if self._producer.flush(_FLUSH_S):

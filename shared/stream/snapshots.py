@@ -5,7 +5,8 @@ into chunks. Every chunk says which snapshot it belongs to (market, input offset
 CRC-32 of the whole), so that a torn or damaged set is recognised and refused. Never a pickle.
 
 The topic is compacted. Keys: `BTC-USDT#0`, `BTC-USDT#1`, ... for chunks, and `@resume` for the partition's
-marker: the input offset from which reading again completes every snapshot of the partition.
+marker: the input offset from which reading again completes every snapshot of the partition. Under `@settings`
+stands which settings it was judged with (`timeline.py`).
 """
 
 import zlib
@@ -19,6 +20,7 @@ import zstandard
 from shared.errors import SnapshotRefusedError
 from shared.stream.broker import Message
 from shared.stream.step import Array, State
+from shared.stream.timeline import TIMELINE_KEY, Change, decode_timeline
 
 FORMAT_VERSION: Final = 2
 CHUNK_BYTES: Final = 512 * 1024
@@ -213,12 +215,14 @@ class Restored(msgspec.Struct, frozen=True):
         chunks: how many records are in use per market, also for those that were refused.
         marker: where to begin reading the input; None when there is no usable one.
         refused: what could not be used, and why.
+        changes: of the settings that the partition was judged with.
     """
 
     snapshots: dict[str, Snapshot]
     chunks: dict[str, int]
     marker: Mark | None
     refused: list[SnapshotRefusedError]
+    changes: tuple[Change, ...] = ()
 
 
 def read_snapshots(messages: Iterable[Message], *, fingerprint: str) -> Restored:
@@ -228,6 +232,11 @@ def read_snapshots(messages: Iterable[Message], *, fingerprint: str) -> Restored
         records[message.key() or b""] = message.value()
     refused: list[SnapshotRefusedError] = []
     marker = _marker(records.pop(RESUME_KEY, None), fingerprint, refused)
+    changes: tuple[Change, ...] = ()
+    try:
+        changes = decode_timeline(records.pop(TIMELINE_KEY, None))
+    except ValueError as error:
+        refused.append(SnapshotRefusedError(symbol="a partition", reason=str(error)))
     parts: dict[str, dict[int, bytes]] = {}
     for key, value in records.items():
         symbol, _, index = key.decode(errors="replace").rpartition("#")
@@ -240,7 +249,7 @@ def read_snapshots(messages: Iterable[Message], *, fingerprint: str) -> Restored
         except SnapshotRefusedError as error:
             refused.append(error)
     in_use = {symbol: max(chunks) + 1 for symbol, chunks in parts.items()}
-    return Restored(snapshots, in_use, marker, refused)
+    return Restored(snapshots, in_use, marker, refused, changes)
 
 
 def _marker(value: bytes | None, fingerprint: str, refused: list[SnapshotRefusedError]) -> Mark | None:

@@ -1,16 +1,28 @@
 """`Step`: the pure heart of a stream worker, and the form in which its state is kept."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
-from shared.events import Anomaly, Quarantine, Trade
+from shared.events import Anomaly, DetectorConfig, Quarantine, Trade
 
 # Data and parameters only, never code: arrays and scalars by name; nesting is written as `features/prices`.
 Array: TypeAlias = NDArray[Any]
 State: TypeAlias = dict[str, Array | int | float | str | bool]
 OutputEvent: TypeAlias = Anomaly | Quarantine
+
+
+class Configured(NamedTuple):
+    """What new settings made of a market.
+
+    Attributes:
+        has_changed: its state is another one now, and its latest snapshot is out of date.
+        events: what they ended.
+    """
+
+    has_changed: bool
+    events: list[OutputEvent]
 
 
 class Step(Protocol):
@@ -27,6 +39,15 @@ class Step(Protocol):
 
     def on_batch(self, trades: Sequence[Trade]) -> list[OutputEvent]:
         """Judge the trades, learn them, and return what was found, in order of the source trades."""
+        ...
+
+    def configure(self, symbol: str, configs: Sequence[DetectorConfig]) -> Configured:
+        """Judge a market by other settings from its next trade on, until it is forgotten.
+
+        Args:
+            symbol: of a market with state, or of one that is about to get some.
+            configs: the latest of every scope; a market that was never given any has none.
+        """
         ...
 
     @property

@@ -26,6 +26,7 @@ from shared.stream.fast_intake import ScanIntake
 from shared.stream.intake import Intake, MessageIntake
 from shared.stream.memory import MemoryBroker, MemoryConsumer
 from shared.stream.runner import Runner, RunnerParams
+from shared.stream.settings_feed import SettingsFeed
 from shared.stream.snapshot_writer import SnapshotPolicy
 from tests.stream_steps import HashStep, make_trade
 
@@ -214,10 +215,15 @@ class Fleet:
                 clock=self.clock,
                 health=Health(self.clock),
                 intake=self.intake,
+                settings=self.feed(),
             )
             runner.start()
             self.runners[worker] = runner
         return self.runners[worker]
+
+    def feed(self) -> SettingsFeed | None:
+        """Return where a detector's settings come from; here they never change."""
+        return None
 
     def do(self, turn: Turn) -> None:
         if turn.action == "wait":

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -231,6 +232,16 @@ def test_what_was_pending_at_a_stop_is_sent_after_the_start(broker: MemoryBroker
     channel = RecordingChannel("chat", CLOCK)
     with running(broker, database, [channel]):
         wait_for(lambda: channel.ids() == ["a1", "b1"])
+
+
+def test_what_a_detector_on_trial_finds_alerts_nobody(broker: MemoryBroker, database: Database) -> None:
+    on_trial, live = msgspec.structs.replace(anomaly("a1"), shadow=True), anomaly("a2")
+    publish(broker, [on_trial, live])
+    channel = RecordingChannel("chat", CLOCK)
+    with running(broker, database, [channel]):
+        wait_for(lambda: len(alerts(broker)) == 2)
+    assert channel.ids() == ["a2"]
+    assert {alert.anomaly_id for alert in alerts(broker)} == {"a2"}
 
 
 def test_the_end_of_an_episode_resolves_its_alert(broker: MemoryBroker, database: Database) -> None:

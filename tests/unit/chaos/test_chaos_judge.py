@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from detector.engine import Engine
+from detector.market_engines import MarketEngines
 from shared import topics
 from shared.clock import ManualClock
 from shared.codec import encode
@@ -112,7 +113,7 @@ def poisoned() -> tuple[MemoryBroker, Counter[bytes]]:
         producer.produce(topics.TRADES, encode(trade), key=trade.symbol.encode())
     clock = ManualClock()
     runner = Runner(
-        broker=broker, step=Engine(ENGINE), params=RunnerParams(), clock=clock, health=Health(clock)
+        broker=broker, step=MarketEngines(ENGINE), params=RunnerParams(), clock=clock, health=Health(clock)
     )
     runner.start()
     while runner.totals.trades < len(TRADES) + poisoner.invalid.total() + poisoner.padded:

@@ -184,6 +184,13 @@ def test_the_chart_has_candles_volume_and_a_trace_per_kind(interval_s: int, them
     assert list(marks[0].x) == [(BEGIN_US + 5 * US) / 1_000]
 
 
+def test_what_is_on_trial_says_so_in_the_table_and_over_its_mark() -> None:
+    found = msgspec.structs.replace(make_anomaly("BTC-USDT", event_us=BEGIN_US, price=1.0), shadow=True)
+    [episode] = view_of(found).episodes
+    assert views.anomaly_table([episode])["alert"].tolist() == ["on trial"]
+    assert "whale (on trial)" in hover_text(episode)
+
+
 def test_hovers_escape_what_comes_from_outside() -> None:
     found = make_anomaly("BTC-USDT", event_us=BEGIN_US, price=1.0, kind="<b>kind", reason=HOSTILE_REASON)
     [episode] = view_of(found).episodes
