@@ -18,9 +18,12 @@ from shared.stream.fast_intake import LibraryIntake, fastest
 from shared.stream.kafka import KafkaBroker
 from shared.stream.runner import Runner, RunnerParams
 from shared.stream.snapshot_writer import SnapshotPolicy
+from shared.stream.step import Configured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from shared.events import DetectorConfig
 
 _BOOKKEEPING: Final = "runner: checks, positions, metrics"
 _CONSUME: Final = "consume: records out of librdkafka"
@@ -67,6 +70,15 @@ class Parts:
         return self.spent_ns
 
 
+class FixedEngine(Engine):
+    """The engine of markets whose settings never change, as a step: its parts can be measured."""
+
+    def configure(self, symbol: str, configs: "Sequence[DetectorConfig]") -> Configured:
+        """Take any settings."""
+        del symbol, configs
+        return Configured(has_changed=False, events=[])
+
+
 def measure(broker: KafkaBroker, *, trades: int, enabled: tuple[str, ...], batch: int) -> list[Row]:
     """Return the parts of one run, exactly once, with fast reads and without snapshots.
 
@@ -76,7 +88,7 @@ def measure(broker: KafkaBroker, *, trades: int, enabled: tuple[str, ...], batch
         enabled: detectors.
         batch: records in one call of the step.
     """
-    engine = Engine(EngineParams(enabled=enabled))
+    engine = FixedEngine(EngineParams(enabled=enabled))
     process_s = time.process_time()
     spent_ns, _ = _run(broker, engine, trades=trades, batch=batch, snapshots=SnapshotPolicy(budget_s=0))
     whole_ns = (time.process_time() - process_s) * 1e9
@@ -97,7 +109,9 @@ def snapshot_cost(broker: KafkaBroker, *, trades: int, markets: int, batch: int)
         batch: records in one call of the step.
     """
     policy = SnapshotPolicy()
-    spent_ns, written = _run(broker, Engine(EngineParams()), trades=trades, batch=batch, snapshots=policy)
+    spent_ns, written = _run(
+        broker, FixedEngine(EngineParams()), trades=trades, batch=batch, snapshots=policy
+    )
     each_us = spent_ns[_SNAPSHOTS] / max(written, 1) / 1e3
     # What a second of snapshots costs, whatever the number of trades in it.
     us_per_s = each_us * markets / policy.interval_s
@@ -114,7 +128,7 @@ def snapshot_cost(broker: KafkaBroker, *, trades: int, markets: int, batch: int)
 
 
 def _run(
-    broker: KafkaBroker, engine: Engine, *, trades: int, batch: int, snapshots: SnapshotPolicy
+    broker: KafkaBroker, engine: FixedEngine, *, trades: int, batch: int, snapshots: SnapshotPolicy
 ) -> tuple[Counter[str], int]:
     """Return nanoseconds of the main thread by part, and how many snapshots were written."""
     clock = SystemClock()

@@ -75,7 +75,7 @@ class EngineParams:
         windows_s = DEFAULT_WINDOWS_S + extra
         more: tuple[str, ...] = ("event_time_s",) if self.zscore_seasonal else ()
         usual = feature_names(windows_s)
-        if "pump_dump" in self.enabled:
+        if "pump_dump" in self.published:
             windows_s += () if _PUMP_WINDOW_S in windows_s else (_PUMP_WINDOW_S,)
             more += PUMP_FEATURES
         columns = tuple(dict.fromkeys((*usual, *more))) if more else None

@@ -8,7 +8,8 @@ import resource
 import sys
 import time
 
-from detector.engine import Engine, warm_up_kernels
+from detector.engine import warm_up_kernels
+from detector.market_engines import MarketEngines
 from detector.params import EngineParams
 from shared import logs, topics
 from shared.clock import SystemClock
@@ -32,7 +33,7 @@ def main() -> None:
     began_s, began = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
     runner = Runner(
         broker=broker,
-        step=Engine(params),
+        step=MarketEngines(params),
         params=RunnerParams(group=group),
         clock=clock,
         health=Health(clock),
