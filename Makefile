@@ -14,6 +14,8 @@ $(STAMP): requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@echo "Compiling the detectors, once: half a minute or more, which no first start has to wait then."
+	$(BIN)/python -c 'from detector.engine import warm_up_kernels; from shared.stream.fast_intake import warm_up; warm_up_kernels(); warm_up()'
 	@touch $@
 
 .PHONY: install
