@@ -58,6 +58,7 @@ class PartitionState:
         pending: the snapshot that is being encoded; its market stays dirty until it is written.
         resume_offset: the marker that was last written.
         timeline: which settings the partition is judged with.
+        end_at_start: where its input ended when it was assigned: nobody before us has judged more.
     """
 
     position: int
@@ -74,6 +75,7 @@ class PartitionState:
     pending: PendingSnapshot | None = None
     resume_offset: int = -1
     timeline: Timeline = field(default_factory=Timeline)
+    end_at_start: int = 0
 
     @property
     def is_replaying(self) -> bool:
@@ -158,7 +160,9 @@ def begin(restored: Restored, *, committed: int | None, low: int, high: int) -> 
     # An offset beyond the end belongs to a topic that was created anew: nothing of it can be trusted.
     is_known = committed is not None and committed <= high
     if not is_known:
-        return PartitionState(position=low, committed=low, snapshot_chunks=dict(restored.chunks))
+        return PartitionState(
+            position=low, committed=low, snapshot_chunks=dict(restored.chunks), end_at_start=high
+        )
     assert committed is not None
     # Without a usable marker everything retained is read again, which rebuilds what was refused.
     resume = Mark(low, CLOCK_START_US) if restored.marker is None else restored.marker
@@ -174,4 +178,5 @@ def begin(restored: Restored, *, committed: int | None, low: int, high: int) -> 
         snapshot_chunks=dict(restored.chunks),
         resume_offset=resume.offset,
         timeline=Timeline(restored.changes, position=position),
+        end_at_start=high,
     )

@@ -127,7 +127,7 @@ class Runner:
         self._intake = intake(self._consumer)
         self._timer = CommitTimer(params.commit)
         self._limit = DeadLetterLimit(params.dead_letters)
-        self._settler = Settler(step, settings, is_atomic=self._is_transactional)
+        self._settler = Settler(step, settings, eviction=params.eviction, is_atomic=self._is_transactional)
         self._overload = Overload(params.overload, levels=step.shed_levels)
         self._snapshots = SnapshotWriter(
             self._producer,

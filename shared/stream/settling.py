@@ -12,6 +12,7 @@ import structlog
 from shared import topics
 from shared.metrics import gauge
 from shared.stream.broker import Producer
+from shared.stream.eviction import EvictionPolicy
 from shared.stream.restore import PartitionState
 from shared.stream.settings_feed import Refusal, SettingsFeed
 from shared.stream.step import OutputEvent, Step
@@ -27,10 +28,14 @@ class Settler:
     Args:
         step: that judges by them.
         feed: where new ones come from; None: they never change.
+        eviction: when markets are forgotten.
         is_atomic: what is written becomes visible together with the input offsets.
     """
 
-    def __init__(self, step: Step, feed: SettingsFeed | None, *, is_atomic: bool) -> None:
+    def __init__(
+        self, step: Step, feed: SettingsFeed | None, *, eviction: EvictionPolicy, is_atomic: bool
+    ) -> None:
+        self._eviction = eviction
         self._is_atomic = is_atomic
         self._step = step
         self._feed = feed
@@ -78,6 +83,9 @@ class Settler:
         timeline = state.timeline
         if self._feed is None or timeline.current is self._latest or state.is_replaying:
             return False
+        if not self._is_atomic and state.position < state.end_at_start:
+            # Somebody may have told, without a commit, what these records hold: it is told again as it was.
+            return False
         if any(offset > state.position for offset in timeline.offsets_ahead()):
             # Somebody has set the group's offset back: what was judged then is judged again as it was.
             return False
@@ -107,6 +115,9 @@ class Settler:
     def _apply(self, state: PartitionState, change: Change, symbols: Iterable[str]) -> list[OutputEvent]:
         events: list[OutputEvent] = []
         for symbol in symbols:
+            if self._eviction.is_gone(state, symbol):
+                # It begins anew if it ever trades again, whether or not its memory has been given back.
+                continue
             configured = self._step.configure(symbol, change.configs)
             events += configured.events
             if configured.has_changed:
