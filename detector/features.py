@@ -39,6 +39,7 @@ __all__ = [
 DEFAULT_WINDOWS_S: Final = (1.0, 10.0, 60.0, 300.0)
 # Of the window features, so many are computed when nothing else is asked for.
 _USUAL: Final = windows.WINDOW_FEATURES.index("volatility") + 1
+_USUAL_OF_TRADE: Final = windows.TRADE_FEATURES.index("rush_orders") + 1
 _FIRST_SIZE: Final = 128
 
 
@@ -59,13 +60,14 @@ def feature_names(windows_s: tuple[float, ...]) -> tuple[str, ...]:
     squared log returns: realised).
     """
     per_window = (f"{name}_{window_label(w)}" for w in windows_s for name in windows.WINDOW_FEATURES[:_USUAL])
-    return (*(name for name in windows.TRADE_FEATURES if name != "event_time_s"), *per_window)
+    return (*windows.TRADE_FEATURES[:_USUAL_OF_TRADE], *per_window)
 
 
 def all_feature_names(windows_s: tuple[float, ...]) -> tuple[str, ...]:
     """Return the names of all feature columns that can be asked for.
 
-    Per trade, beside those of `feature_names`: `event_time_s` since the epoch, by the rule for late trades.
+    Per trade, beside those of `feature_names`: `event_time_s` since the epoch, by the rule for late trades;
+    `quantity` in base units.
     Per window, beside those of `feature_names`: `rate` (trades per second), `quantity` in base units,
     `signed_flow`, `vwap` (notional per quantity), `vwap_deviation` (price against it), `high`, `low`,
     `rush_orders` (trades that followed another of their side at the same instant), `mean` and `std` of the

@@ -47,6 +47,7 @@ TRADE_FEATURES: Final = (
     "inter_arrival_s",
     "rush_orders",
     "event_time_s",
+    "quantity",
 )
 WINDOW_FEATURES: Final = (
     "count",
@@ -326,6 +327,7 @@ def update(  # noqa: C901, PLR0912, PLR0915, PLR0917 - compiled: a call in the i
             values[4] = gap_s
             values[5] = cursor[RUN_LENGTH]
             values[6] = now * 1e-6
+            values[7] = quantities[i]
             for w in range(windows):
                 own = CURSOR + PER_WINDOW * w
                 tail, border = cursor[own + TAIL], cursor[own + BORDER]

@@ -183,6 +183,7 @@ def test_volume_and_its_price_by_hand() -> None:
     )
     rows = updated(tape, columns=all_feature_names((10.0,)), windows_s=(10.0,))
     assert rows["quantity_10s"] == [3, 4]
+    assert updated(tape, columns=("quantity",), windows_s=(10.0,))["quantity"] == tape.quantities.tolist()
     assert rows["vwap_10s"] == [10, 12.5]
     assert rows["vwap_deviation_10s"] == pytest.approx([0, 0.6])
     assert rows["signed_flow_10s"] == [30, 10]
