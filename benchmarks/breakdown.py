@@ -1,7 +1,8 @@
 """Where the runtime's microseconds go: one run, its CPU time divided among the parts that spend it.
 
 The main thread's time always belongs to exactly one part, so that the parts add up; what the process spends
-beyond that are librdkafka's threads, which fetch, decompress, batch and send.
+beyond that are librdkafka's threads, which fetch, decompress, batch and send. The run is a steady one
+(`steady.py`); what a market costs once, when it is opened, is measured apart.
 """
 
 import time
@@ -10,9 +11,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.report import Row
+from benchmarks.steady import Cost, Course, Past, run_steadily
 from detector.engine import Engine
 from detector.params import EngineParams
-from shared.clock import SystemClock
+from shared.clock import MICROSECONDS_PER_SECOND, SystemClock
+from shared.events import Trade
 from shared.metrics import Health
 from shared.stream.fast_intake import LibraryIntake, fastest
 from shared.stream.kafka import KafkaBroker
@@ -29,7 +32,6 @@ _BOOKKEEPING: Final = "runner: checks, positions, metrics"
 _CONSUME: Final = "consume: records out of librdkafka"
 _DECODE: Final = "decode: bytes to columns"
 _ENGINE: Final = "engine: sort by market, thresholds, episodes, events"
-_OPENING: Final = "opening of new markets, once each"
 _SNAPSHOTS: Final = "snapshots"
 _COMMIT: Final = "commit of the transaction"
 _THREADS: Final = "librdkafka's threads"
@@ -64,6 +66,11 @@ class Parts:
         self.spent_ns[self._inside[-1]] += now_ns - self._since_ns
         self._since_ns = now_ns
 
+    def start_over(self) -> None:
+        """Forget what was spent so far."""
+        self._charge()
+        self.spent_ns.clear()
+
     def finish(self) -> Counter[str]:
         """Return nanoseconds by part."""
         self._charge()
@@ -79,39 +86,66 @@ class FixedEngine(Engine):
         return Configured(has_changed=False, events=[])
 
 
-def measure(broker: KafkaBroker, *, trades: int, enabled: tuple[str, ...], batch: int) -> list[Row]:
+def measure(
+    broker: KafkaBroker, past: Past, *, course: Course, enabled: tuple[str, ...], batch: int
+) -> list[Row]:
     """Return the parts of one run, exactly once, with fast reads and without snapshots.
 
     Args:
         broker: whose topic holds the trades.
-        trades: how many.
+        past: of the engine.
+        course: of the run.
         enabled: detectors.
         batch: records in one call of the step.
     """
     engine = FixedEngine(EngineParams(enabled=enabled))
-    process_s = time.process_time()
-    spent_ns, _ = _run(broker, engine, trades=trades, batch=batch, snapshots=SnapshotPolicy(budget_s=0))
-    whole_ns = (time.process_time() - process_s) * 1e9
-    spent_ns[_THREADS] = round(whole_ns - sum(spent_ns.values()))
-    rows = [_row(name, ns, trades) for name, ns in spent_ns.items()]
-    return [*sorted(rows, key=lambda row: _ORDER.index(_kind(row.name))), _row(_TOTAL, whole_ns, trades)]
+    past.resume(engine, enabled=enabled)
+    spent_ns, cost, _ = _run(broker, engine, course=course, batch=batch, snapshots=SnapshotPolicy(budget_s=0))
+    rows = [_row(name, ns / course.measured / 1e3) for name, ns in spent_ns.items()]
+    rows.append(_row(_THREADS, cost.threads_us))
+    rows.sort(key=lambda row: _ORDER.index(_kind(row.name)))
+    return [*rows, _row(_TOTAL, sum(row.values["cpu_us_per_trade"] for row in rows))]
 
 
-def snapshot_cost(broker: KafkaBroker, *, trades: int, markets: int, batch: int) -> Row:
+def opening(*, markets: int, enabled: tuple[str, ...]) -> Row:
+    """Return what a market costs once, its first trade and its share in the growth of all arrays included.
+
+    Args:
+        markets: that are opened by one batch.
+        enabled: detectors.
+    """
+    engine = Engine(EngineParams(enabled=enabled))
+
+    def spent_us(number: int) -> float:
+        at_us = number * MICROSECONDS_PER_SECOND
+        batch = [Trade("binance", f"M{k}", number, 1.0, 1.0, False, at_us, at_us) for k in range(markets)]
+        began_s = time.thread_time()
+        engine.on_batch(batch)
+        return (time.thread_time() - began_s) * 1e6
+
+    first_us, second_us = spent_us(1), spent_us(2)
+    return Row(
+        name=f"{markets} markets at once: {', '.join(enabled)}",
+        values={"cpu_us_per_market": (first_us - second_us) / markets},
+    )
+
+
+def snapshot_cost(broker: KafkaBroker, past: Past, *, course: Course, markets: int, batch: int) -> Row:
     """Return what a snapshot costs within a run of the whole engine, and what that is per trade at two rates.
 
     A market's first snapshot is due at once, so a run writes as many as fit into the budget of its commits.
 
     Args:
         broker: whose topic holds the trades.
-        trades: how many.
+        past: of the engine.
+        course: of the run.
         markets: in the topic.
         batch: records in one call of the step.
     """
-    policy = SnapshotPolicy()
-    spent_ns, written = _run(
-        broker, FixedEngine(EngineParams()), trades=trades, batch=batch, snapshots=policy
-    )
+    policy, params = SnapshotPolicy(), EngineParams()
+    engine = FixedEngine(params)
+    past.resume(engine, enabled=params.enabled)
+    spent_ns, _, written = _run(broker, engine, course=course, batch=batch, snapshots=policy)
     each_us = spent_ns[_SNAPSHOTS] / max(written, 1) / 1e3
     # What a second of snapshots costs, whatever the number of trades in it.
     us_per_s = each_us * markets / policy.interval_s
@@ -128,9 +162,9 @@ def snapshot_cost(broker: KafkaBroker, *, trades: int, markets: int, batch: int)
 
 
 def _run(
-    broker: KafkaBroker, engine: FixedEngine, *, trades: int, batch: int, snapshots: SnapshotPolicy
-) -> tuple[Counter[str], int]:
-    """Return nanoseconds of the main thread by part, and how many snapshots were written."""
+    broker: KafkaBroker, engine: FixedEngine, *, course: Course, batch: int, snapshots: SnapshotPolicy
+) -> tuple[Counter[str], Cost, int]:
+    """Return nanoseconds of the main thread by part, the cost, and how many snapshots were written."""
     clock = SystemClock()
     params = RunnerParams(group=f"bench-{uuid.uuid4().hex}", batch_records=batch, snapshots=snapshots)
     runner = Runner(
@@ -138,11 +172,17 @@ def _run(
     )
     parts = Parts(_BOOKKEEPING)
     _watch(parts, runner, engine)
-    runner.start()
-    while runner.totals.trades < trades:
-        runner.turn()
+    before = 0
+
+    def at_steady() -> None:
+        nonlocal before
+        before = runner.snapshots_written()
+        parts.start_over()
+
+    cost = run_steadily(runner, course, at_steady=at_steady)
+    spent_ns, written = parts.finish(), runner.snapshots_written() - before
     runner.close()
-    return parts.finish(), runner.snapshots_written()
+    return spent_ns, cost, written
 
 
 # The first words of the parts' names, in the order in which a trade meets them.
@@ -156,7 +196,6 @@ _ORDER: Final = (
     "detector",
     "calibration",
     "engine",
-    "opening",
     "produce",
     "snapshots",
     "commit",
@@ -167,8 +206,8 @@ def _kind(name: str) -> str:
     return next(kind for kind in _ORDER if name.startswith(kind))
 
 
-def _row(name: str, spent_ns: float, trades: int) -> Row:
-    return Row(name=name, values={"cpu_us_per_trade": spent_ns / trades / 1e3})
+def _row(name: str, us_per_trade: float) -> Row:
+    return Row(name=name, values={"cpu_us_per_trade": us_per_trade})
 
 
 def _watch(parts: Parts, runner: Runner, engine: Engine) -> None:
@@ -180,7 +219,6 @@ def _watch(parts: Parts, runner: Runner, engine: Engine) -> None:
     if isinstance(intake, LibraryIntake):
         parts.watch(intake._queue, "read", _CONSUME)  # noqa: SLF001 - see above
     parts.watch(engine, "on_batch", _ENGINE)
-    parts.watch(engine, "_open", _OPENING)
     parts.watch(engine._features, "update", "features of all windows")  # noqa: SLF001 - see above
     parts.watch(engine._budget, "count", "alert budget")  # noqa: SLF001 - see above
     for name, lane in engine._lanes.items():  # noqa: SLF001 - see above

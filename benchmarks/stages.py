@@ -1,17 +1,21 @@
 """What a trade costs from Kafka to commit, stage by stage.
 
 CPU time is that of the whole process, librdkafka's threads included, and not the broker's. Each stage does
-what the one above it does and a little more; all read the same topic, and the rounds are interleaved.
+what the one above it does and a little more; all read the same topic, each in the steady state of a worker
+that has been running for a while (`steady.py`). The rounds are interleaved, and one that is not counted goes
+before them, so that no row pays for being the first to touch memory or to run compiled code.
 """
 
 import sys
-import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 from benchmarks import breakdown
 from benchmarks.report import Row, median_rows
+from benchmarks.steady import Cost, Course, Past, measured, run_steadily
 from detector.market_engines import MarketEngines
 from detector.params import EngineParams
 from shared import topics
@@ -75,117 +79,140 @@ class NullStep:
         """Forget nothing."""
 
 
-BROKEN_DOWN: Final = {
-    "the z-score alone": ("zscore",),
-    "the whole engine": EngineParams().enabled,
-}
+_Z_SCORE: Final = ("zscore",)
+_WHOLE: Final = EngineParams().enabled
+BROKEN_DOWN: Final = {"the z-score alone": _Z_SCORE, "the whole engine": _WHOLE}
 _INTAKES: Final[tuple[tuple[str, MakeIntake], ...]] = (
     ("plain reads", MessageIntake),
     ("scanned messages", scanning),
     ("librdkafka's batches", fastest),
 )
-_STEPS: Final[tuple[tuple[str, Callable[[], Step]], ...]] = (
-    ("runner with a step that does nothing", NullStep),
-    ("runner with the z-score alone", lambda: MarketEngines(EngineParams(enabled=("zscore",)))),
-    ("runner with the whole engine", lambda: MarketEngines(EngineParams())),
+# With the detectors; None: a step that does nothing.
+_STEPS: Final[tuple[tuple[str, tuple[str, ...] | None], ...]] = (
+    ("runner with a step that does nothing", None),
+    ("runner with the z-score alone", _Z_SCORE),
+    ("runner with the whole engine", _WHOLE),
 )
 
 
-def stages(broker: KafkaBroker, trades: int, *, is_exact: bool) -> list[tuple[str, Callable[[], None]]]:
-    """Return every stage by name; each reads the whole topic."""
-    guarantees: tuple[Guarantee, ...] = ("exactly_once", "at_least_once") if is_exact else ("at_least_once",)
-    found: list[tuple[str, Callable[[], None]]] = [
-        ("consume only, messages", lambda: consume(broker, trades))
-    ]
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What all stages share.
+
+    Attributes:
+        broker: with a topic that holds the trades.
+        course: of every run.
+        past: of every engine.
+        is_exact: whether the broker supports transactions.
+    """
+
+    broker: KafkaBroker
+    course: Course
+    past: Past
+    is_exact: bool
+
+
+def stages(bench: Bench) -> list[tuple[str, Callable[[], Cost]]]:
+    """Return every stage by name."""
+    guarantees: tuple[Guarantee, ...] = (
+        ("exactly_once", "at_least_once") if bench.is_exact else ("at_least_once",)
+    )
+    found: list[tuple[str, Callable[[], Cost]]] = [("consume only, messages", lambda: _consumed(bench))]
     for label, intake in _INTAKES:
-        found.append((f"consume and decode, {label}", _reading(broker, trades, intake)))
-    for name, step in _STEPS:
+        found.append((f"consume and decode, {label}", partial(_read, bench, intake)))
+    for name, enabled in _STEPS:
         for label, intake in _INTAKES[:: len(_INTAKES) - 1]:
             title = f"{name}, {guarantees[0].replace('_', ' ')}, {label}"
-            found.append((title, _running(broker, trades, step, guarantees[0], intake)))
+            found.append((title, partial(_run, bench, enabled, guarantees[0], intake)))
         for guarantee in guarantees[1:]:
             title = f"{name}, {guarantee.replace('_', ' ')}, {_INTAKES[-1][0]}"
-            found.append((title, _running(broker, trades, step, guarantee, fastest)))
+            found.append((title, partial(_run, bench, enabled, guarantee, fastest)))
     return found
 
 
-def consume(broker: KafkaBroker, trades: int) -> None:
-    """Read all messages and do nothing with them."""
-    consumer = broker.consumer(group=None)
+def _consumed(bench: Bench) -> Cost:
+    consumer = bench.broker.consumer(group=None)
+    return _all_of(bench, consumer, lambda: len(consumer.consume(BATCH, 1.0)))
+
+
+def _read(bench: Bench, make: MakeIntake) -> Cost:
+    consumer = bench.broker.consumer(group=None)
+    intake = make(consumer)
+    return _all_of(bench, consumer, lambda: len(intake.read(BATCH, 1.0).trades))
+
+
+def _all_of(bench: Bench, consumer: Consumer, read: Callable[[], int]) -> Cost:
     consumer.assign(dict.fromkeys(consumer.partitions_of(topics.TRADES), 0))
     seen = 0
-    while seen < trades:
-        seen += len(consumer.consume(BATCH, 1.0))
+
+    def advance(until: int) -> None:
+        nonlocal seen
+        while seen < until:
+            seen += read()
+
+    cost = measured(bench.course, advance)
     consumer.close()
+    return cost
 
 
-def _reading(broker: KafkaBroker, trades: int, make: MakeIntake) -> Callable[[], None]:
-    def read() -> None:
-        consumer = broker.consumer(group=None)
-        intake = make(consumer)
-        consumer.assign(dict.fromkeys(consumer.partitions_of(topics.TRADES), 0))
-        seen = 0
-        while seen < trades:
-            seen += len(intake.read(BATCH, 1.0).trades)
-        consumer.close()
-
-    return read
-
-
-def _running(
-    broker: KafkaBroker,
-    trades: int,
-    step: Callable[[], Step],
-    guarantee: Guarantee,
-    intake: MakeIntake,
-) -> Callable[[], None]:
-    def run() -> None:
-        params = RunnerParams(
-            group=f"bench-{uuid.uuid4().hex}",
-            guarantee=guarantee,
-            batch_records=BATCH,
-            snapshots=_NO_SNAPSHOTS,
-        )
-        clock = SystemClock()
-        runner = Runner(
-            broker=broker, step=step(), params=params, clock=clock, health=Health(clock), intake=intake
-        )
-        runner.start()
-        while runner.totals.trades < trades:
-            runner.turn()
-        runner.close()
-
-    return run
+def _run(bench: Bench, enabled: tuple[str, ...] | None, guarantee: Guarantee, intake: MakeIntake) -> Cost:
+    params = RunnerParams(
+        group=f"bench-{uuid.uuid4().hex}",
+        guarantee=guarantee,
+        batch_records=BATCH,
+        snapshots=_NO_SNAPSHOTS,
+    )
+    clock = SystemClock()
+    runner = Runner(
+        broker=bench.broker,
+        step=_step(bench, enabled),
+        params=params,
+        clock=clock,
+        health=Health(clock),
+        intake=intake,
+    )
+    cost = run_steadily(runner, bench.course)
+    runner.close()
+    return cost
 
 
-def measure(
-    broker: KafkaBroker, *, trades: int, rounds: int, is_exact: bool
-) -> tuple[list[Row], dict[str, list[Row]]]:
+def _step(bench: Bench, enabled: tuple[str, ...] | None) -> Step:
+    if enabled is None:
+        return NullStep()
+    engines = MarketEngines(EngineParams(enabled=enabled))
+    bench.past.resume(engines, enabled=enabled)
+    return engines
+
+
+def measure(bench: Bench, *, rounds: int) -> tuple[list[Row], dict[str, list[Row]]]:
     """Return the median of every stage, and of the parts of the runs that `BROKEN_DOWN` names."""
-    measured = []
+    counted: list[list[Row]] = []
     parts: dict[str, list[list[Row]]] = {name: [] for name in BROKEN_DOWN}
-    for number in range(rounds):
+    for number in range(rounds + 1):
         rows = []
-        for name, stage in stages(broker, trades, is_exact=is_exact):
-            print(f"round {number + 1} of {rounds}: {name}", file=sys.stderr)
-            rows.append(_timed(name, stage, trades))
-        measured.append(rows)
-        if is_exact:
-            for name, enabled in BROKEN_DOWN.items():
-                print(f"round {number + 1} of {rounds}: parts of {name}", file=sys.stderr)
-                parts[name].append(breakdown.measure(broker, trades=trades, enabled=enabled, batch=BATCH))
-    return median_rows(measured), {name: median_rows(runs) for name, runs in parts.items() if runs}
+        for name, stage in stages(bench):
+            print(f"{_round(number, rounds)}: {name}", file=sys.stderr)
+            rows.append(_row(name, stage()))
+        counted += [rows] if number else []
+        for name, enabled in BROKEN_DOWN.items() if bench.is_exact else ():
+            print(f"{_round(number, rounds)}: parts of {name}", file=sys.stderr)
+            run = breakdown.measure(
+                bench.broker, bench.past, course=bench.course, enabled=enabled, batch=BATCH
+            )
+            parts[name] += [run] if number else []
+    return median_rows(counted), {name: median_rows(runs) for name, runs in parts.items() if runs}
 
 
-def _timed(name: str, stage: Callable[[], None], trades: int) -> Row:
-    wall_s, cpu_s = time.perf_counter(), time.process_time()
-    stage()
-    cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
+def _round(number: int, rounds: int) -> str:
+    return f"round {number} of {rounds}" if number else "round to warm up"
+
+
+def _row(name: str, cost: Cost) -> Row:
     return Row(
         name=name,
         values={
-            "cpu_us_per_trade": cpu_s / trades * 1e6,
-            "trades_per_s_and_core": trades / cpu_s,
-            "trades_per_s": trades / wall_s,
+            "cpu_us_per_trade": cost.cpu_us,
+            "trades_per_s_and_core": 1e6 / cost.cpu_us,
+            "trades_per_s": 1e6 / cost.wall_us,
         },
     )

@@ -3,11 +3,9 @@
 It does more than the others: features of all windows, a calibrated rarity, episodes and snapshots.
 """
 
-import json
-import resource
 import sys
-import time
 
+from benchmarks.peers.meter import Meter
 from detector.engine import warm_up_kernels
 from detector.market_engines import MarketEngines
 from detector.params import EngineParams
@@ -30,7 +28,7 @@ def main() -> None:
     broker = KafkaBroker(
         KafkaParams(bootstrap_servers=servers, topic_prefix=source.removesuffix(topics.TRADES))
     )
-    began_s, began = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
+    meter = Meter(int(trades))
     runner = Runner(
         broker=broker,
         step=MarketEngines(params),
@@ -41,11 +39,13 @@ def main() -> None:
     )
     runner.start()
     while runner.totals.trades < int(trades):
+        before = runner.totals.trades
         runner.turn()
+        if runner.totals.trades >= int(trades):
+            runner.commit()
+        meter.count(runner.totals.trades - before)
     runner.close()
-    ended = resource.getrusage(resource.RUSAGE_SELF)
-    cpu_s = ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime
-    print(json.dumps({"cpu_s": cpu_s, "wall_s": time.perf_counter() - began_s}))
+    print(meter.result())
 
 
 if __name__ == "__main__":

@@ -4,15 +4,14 @@ State is a key in RocksDB with a changelog in Kafka, read and written for every 
 there costs far more than keeping three numbers of an exponential window, so both are measured.
 """
 
-import json
 import math
-import resource
 import sys
 import tempfile
-import time
 from typing import Any, Final
 
 from quixstreams import Application, State
+
+from benchmarks.peers.meter import Meter
 
 WINDOW: Final = 1_000
 LIMIT: Final = 8.0
@@ -52,12 +51,10 @@ def z_of_numbers(trade: dict[str, Any], state: State) -> dict[str, Any] | None:
 def main() -> None:
     """Run until so many trades are judged: servers, input, output, group, trades, `window` or `numbers`."""
     servers, source, sink, group, trades, kind = sys.argv[1:]
-    done = 0
+    meter = Meter(int(trades))
 
     def count(_topic: str, _partition: int, _offset: int) -> None:
-        nonlocal done
-        done += 1
-        if done == int(trades):
+        if meter.count():
             app.stop()
 
     with tempfile.TemporaryDirectory() as folder:
@@ -75,11 +72,8 @@ def main() -> None:
         frame = frame.apply(z_of_window if kind == "window" else z_of_numbers, stateful=True)
         frame = frame.filter(lambda found: found is not None)
         frame.to_topic(app.topic(sink, value_serializer="json", key_serializer="str"))
-        began_s, began = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
         app.run()
-        ended = resource.getrusage(resource.RUSAGE_SELF)
-    cpu_s = ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime
-    print(json.dumps({"cpu_s": cpu_s, "wall_s": time.perf_counter() - began_s}))
+    print(meter.result())
 
 
 if __name__ == "__main__":
