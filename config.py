@@ -79,17 +79,28 @@ class Settings(BaseSettings):
     )
 
     # Markets
-    exchange: Literal["binance"] = _setting("binance", unit="venue", about="where trades come from")
+    exchange: Literal["binance", "coinbase", "kraken"] = _setting(
+        "binance", unit="venue", about="where the trades of this producer come from"
+    )
     markets: Names = _setting(
         DEFAULT_MARKETS, unit="BASE-QUOTE, ...", about=f"markets to watch, or {ALL_USDT}", min_length=1
+    )
+    coinbase_markets: Names = _setting(
+        (), unit="BASE-QUOTE, ...", about="markets to watch on Coinbase; empty: those of MARKETS"
+    )
+    kraken_markets: Names = _setting(
+        (), unit="BASE-QUOTE, ...", about="markets to watch on Kraken; empty: those of MARKETS"
     )
 
     # Producer
     producer_ws_url: str = _setting(
-        "wss://stream.binance.com:9443", unit="URL", about="WebSocket endpoint", pattern=r"^wss?://"
+        "", unit="URL", about="WebSocket endpoint; empty: the exchange's own", pattern=r"^(wss?://.+)?$"
     )
     producer_rest_url: str = _setting(
-        "https://api.binance.com", unit="URL", about="REST endpoint, for gaps", pattern=r"^https?://"
+        "",
+        unit="URL",
+        about="REST endpoint, for gaps; empty: the exchange's own",
+        pattern=r"^(https?://.+)?$",
     )
     producer_streams_per_connection: int = _setting(
         200, unit="streams", about="markets on one connection", ge=1, le=1_024
@@ -120,7 +131,11 @@ class Settings(BaseSettings):
         le=10_000_000,
     )
     producer_rest_weight_per_minute: int = _setting(
-        3_000, unit="weight/min", about="share of Binance's 6,000 that we use", ge=50, le=6_000
+        3_000,
+        unit="weight/min",
+        about="that we use of Binance's 6,000; Coinbase and Kraken have slower limits of their own",
+        ge=50,
+        le=6_000,
     )
     producer_queue_trades: int = _setting(
         200_000,
@@ -240,7 +255,15 @@ class Settings(BaseSettings):
         "info", unit="level", about="least severe log"
     )
 
-    @field_validator("markets", "detector_enabled", "detector_shadow", "telegram_chat_ids", mode="before")
+    @field_validator(
+        "markets",
+        "coinbase_markets",
+        "kraken_markets",
+        "detector_enabled",
+        "detector_shadow",
+        "telegram_chat_ids",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -249,7 +272,7 @@ class Settings(BaseSettings):
             return tuple(str(part) for part in value)
         return value
 
-    @field_validator("markets")
+    @field_validator("markets", "coinbase_markets", "kraken_markets")
     @classmethod
     def _check_markets(cls, markets: tuple[str, ...]) -> tuple[str, ...]:
         if ALL_USDT in markets and len(markets) > 1:

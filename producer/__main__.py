@@ -15,7 +15,7 @@ from producer.backfill import BackfillParams
 from producer.backoff import BackoffParams
 from producer.check import check
 from producer.connection import ConnectionParams
-from producer.exchanges.binance import VENUE
+from producer.exchanges import binance, coinbase, kraken
 from producer.feed import FeedParams
 from producer.publisher import PublisherParams
 from producer.rest import RestClient, RestParams
@@ -28,16 +28,18 @@ from shared.errors import TapewatchError
 from shared.stream.dead_letters import DeadLetterPolicy
 from shared.stream.kafka import KafkaBroker
 
-_VENUES = {"binance": VENUE}
+_VENUES = {venue.name: venue for venue in (binance.VENUE, coinbase.VENUE, kraken.VENUE)}
 
 
 def params_from(settings: config.Settings) -> ProducerParams:
     """Return the worker's parameters from the settings."""
+    venue = _VENUES[settings.exchange]
+    own_markets = {"coinbase": settings.coinbase_markets, "kraken": settings.kraken_markets}
     return ProducerParams(
-        markets=settings.markets,
+        markets=own_markets.get(venue.name) or settings.markets,
         instance=f"{settings.exchange}-{os.getpid()}",
         feed=FeedParams(
-            connection=ConnectionParams(url=settings.producer_ws_url),
+            connection=ConnectionParams(url=settings.producer_ws_url or venue.ws_url),
             backoff=BackoffParams(
                 max_s=settings.producer_backoff_max_s, healthy_after_s=settings.producer_healthy_after_s
             ),
@@ -45,14 +47,15 @@ def params_from(settings: config.Settings) -> ProducerParams:
             reconnect_after_s=settings.producer_reconnect_after_hours * 3_600,
         ),
         rest=RestParams(
-            url=settings.producer_rest_url, weight_per_minute=settings.producer_rest_weight_per_minute
+            url=settings.producer_rest_url or venue.rest_url,
+            weight_per_minute=min(settings.producer_rest_weight_per_minute, venue.rest.weight_per_minute),
         ),
         tape=TapeParams(
             backfill_on_start_trades=settings.producer_backfill_on_start_trades,
             backfill_max_trades=settings.producer_backfill_max_trades,
             max_waiting_trades=max(1_000, settings.producer_queue_trades // 4),
         ),
-        backfill=BackfillParams(page_limit=_VENUES[settings.exchange].rest.page_limit),
+        backfill=BackfillParams(page_limit=venue.rest.page_limit),
         staleness=StalenessParams(min_s=settings.producer_stale_min_s, max_s=settings.producer_stale_max_s),
         watchdog=WatchdogParams(first_trades=settings.producer_backfill_on_start_trades),
         publisher=PublisherParams(queue_trades=settings.producer_queue_trades),

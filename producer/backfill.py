@@ -41,9 +41,15 @@ class TradeSource(Protocol):
     """What answers; `producer.rest.RestClient`."""
 
     async def trades(
-        self, market: Market, *, from_id: int | None, limit: int, is_wanted: Callable[[], bool]
+        self,
+        market: Market,
+        *,
+        from_id: int | None,
+        after_us: int | None,
+        limit: int,
+        is_wanted: Callable[[], bool],
     ) -> TradePage:
-        """Return one page of trades from an id on, included."""
+        """Return one page of trades from an id on, included; earlier ones may come before them."""
         ...
 
 
@@ -56,6 +62,10 @@ class TapeSide(Protocol):
 
     def highest_seen(self, symbol: str) -> int:
         """Return the newest id of a market that is known, or one below its first."""
+        ...
+
+    def time_before(self, symbol: str, trade_id: int) -> int | None:
+        """Return the event time of a trade before an id, if one is known."""
         ...
 
     def is_missing(self, trade: Trade) -> bool:
@@ -139,11 +149,12 @@ class Backfiller:
             page = await self._source.trades(
                 market,
                 from_id=first,
+                after_us=self._side.time_before(request.symbol, first),
                 limit=min(self._params.page_limit, self._side.highest_seen(request.symbol) - first + 1),
                 is_wanted=lambda: self._side.first_missing(request) is not None,
             )
             self._side.on_backfilled(list(filter(self._side.is_missing, page.trades)), page.invalid)
-            if page.trades:
+            if page.trades and page.trades[-1].trade_id >= first:
                 # Later ids exist, so earlier ones that were not among them never will.
                 rest = rest._replace(first_id=page.trades[-1].trade_id + 1)
                 continue

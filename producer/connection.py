@@ -81,6 +81,7 @@ class Connection:
         self._clock = clock
         self._sink = sink
         self._closing = asyncio.Event()
+        self._frames = 0
         self._log = get_logger(exchange=venue.name)
 
     def close(self) -> None:
@@ -125,6 +126,8 @@ class Connection:
             asyncio.create_task(self._send(socket, self.protocol.open())),
             asyncio.create_task(self._await_subscription()),
         ]
+        if self._venue.heartbeat_timeout_s is not None:
+            others.append(asyncio.create_task(self._watch_silence(self._venue.heartbeat_timeout_s)))
         closing = asyncio.create_task(self._closing.wait())
         tasks = {receiving, closing, *others}
         try:
@@ -145,6 +148,7 @@ class Connection:
         protocol, clock, sink = self.protocol, self._clock, self._sink
         while True:
             frame = await socket.recv(decode=False)
+            self._frames += 1
             events = protocol.receive(frame, clock.now_us())
             if not events:
                 continue
@@ -172,6 +176,15 @@ class Connection:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.confirmed.wait(), self._params.settle_s)
         self.confirmed.set()
+
+    async def _watch_silence(self, limit_s: float) -> None:
+        """End a connection on which nothing at all comes, not even the venue's heartbeats."""
+        while True:
+            frames = self._frames
+            await asyncio.sleep(limit_s)
+            if self._frames == frames:
+                detail = f"nothing came within {limit_s:g} s, not even a heartbeat"
+                raise ExchangeUnavailableError(self._venue.name, detail=detail)
 
     def _refuse(self, event: SubscriptionRefused) -> None:
         symbols = [market.symbol for market in event.markets]

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from producer.exchanges.protocol import FrameEvent, InvalidFrame
+from producer.exchanges.protocol import FrameEvent, InvalidFrame, LatestTrade, PastTrades
 from producer.publisher import Publisher
 from producer.staleness import StalenessMonitor
 from producer.tape import FillRequest, Tape, TapeOutput
@@ -85,11 +85,16 @@ class Pipeline:
                     event_time_us=event.event_time_us,
                     received_time_us=event.received_time_us,
                 )
+                self.skew_us = event.received_time_us - event.event_time_us
                 trades.append(event)
+            elif isinstance(event, PastTrades):
+                # They say nothing about the market's pace, nor about the way of a trade.
+                trades += event.trades
+            elif isinstance(event, LatestTrade):
+                self._tape.expect(event.symbol, event.trade_id, now_s=now_s)
             elif isinstance(event, InvalidFrame):
                 self._set_aside(event, source=f"{self._exchange}:websocket")
         if trades:
-            self.skew_us = trades[-1].received_time_us - trades[-1].event_time_us
             self._apply(self._tape.feed(trades, now_s=now_s))
 
     def tick(self) -> None:
@@ -103,6 +108,10 @@ class Pipeline:
     def highest_seen(self, symbol: str) -> int:
         """Return the newest id of a market that is known, or one below its first."""
         return self._tape.highest_seen(symbol) or 0
+
+    def time_before(self, symbol: str, trade_id: int) -> int | None:
+        """Return the event time of a trade before an id, if one is known."""
+        return self._tape.time_before(symbol, trade_id)
 
     def is_missing(self, trade: Trade) -> bool:
         """Return whether a trade lies in a hole."""

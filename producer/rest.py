@@ -70,7 +70,9 @@ class RestClient:
         self._clock = clock
         self._random = random
         self._budget = WeightBudget(
-            per_minute=params.weight_per_minute, venue_per_minute=venue.rest.weight_per_minute
+            per_minute=params.weight_per_minute,
+            venue_per_minute=venue.rest.weight_per_minute,
+            spacing_s=venue.rest.spacing_s,
         )
         self._http = httpx.AsyncClient(base_url=params.url, timeout=params.timeout_s)
         self._log = get_logger(exchange=venue.name)
@@ -90,14 +92,16 @@ class RestClient:
         *,
         from_id: int | None,
         limit: int,
+        after_us: int | None = None,
         is_wanted: Callable[[], bool] = _always,
         is_urgent: bool = True,
     ) -> TradePage:
-        """Return trades from an id on, included, or the latest ones.
+        """Return trades from an id on, included, or the latest ones; earlier ones may come before them.
 
         Args:
             market: whose trades.
             from_id: first id, or None for the latest.
+            after_us: event time of a trade before that id, if it is known.
             limit: how many at most; one page.
             is_wanted: asked before every attempt; when it says no, an empty page is returned.
             is_urgent: false leaves half of the budget to those who say true.
@@ -106,7 +110,7 @@ class RestClient:
             ExchangeError: the venue refused, answered nonsense, or was not to be had in all attempts.
         """
         rest = self._venue.rest
-        request = rest.trades_request(market, from_id=from_id, limit=limit)
+        request = rest.trades_request(market, from_id=from_id, after_us=after_us, limit=limit)
         keep_free = 0 if is_urgent else (self._params.weight_per_minute - request.weight) // 2
         attempt = 0
         while True:
@@ -116,8 +120,9 @@ class RestClient:
                 if not payload:
                     return TradePage([], [])
                 return rest.read_trades(payload, market, received_time_us=self._clock.now_us())
-            except RateLimitedError:
-                # The budget is blocked for as long as ordered; the next attempt waits there.
+            except RateLimitedError as error:
+                # The next attempt waits there; some venues order it in the body of a sound answer.
+                self._budget.block(error.retry_after_s, self._clock.monotonic_s())
                 if attempt >= self._params.max_attempts:
                     raise
             except ExchangeUnavailableError:

@@ -235,6 +235,18 @@ class Tape:
         self._note(request.symbol, market)
         return output
 
+    def expect(self, symbol: str, trade_id: int, *, now_s: float) -> None:
+        """Take the venue's word for the id of a market's latest trade: what did not come up to it is missing.
+
+        A market that has not begun is left alone, and so is a word that is too far ahead to be believed.
+        """
+        market = self._markets.get(symbol)
+        if market is None or not 0 < trade_id - market.high <= self._params.backfill_max_trades:
+            return
+        market.holes.append(_Hole(market.high + 1, trade_id, now_s))
+        market.high = trade_id
+        self._note(symbol, market)
+
     def begin(self, symbol: str, first_id: int) -> None:
         """Begin a market that has not begun at a trade, without asking for history before it."""
         self._markets.setdefault(symbol, _MarketTape(first_id, has_begun=True))
@@ -261,6 +273,16 @@ class Tape:
         """Return the highest id seen of a market, published or waiting."""
         market = self._markets.get(symbol)
         return None if market is None else market.high
+
+    def time_before(self, symbol: str, trade_id: int) -> int | None:
+        """Return the event time of the nearest trade before an id that is had; None when there is none."""
+        market = self._markets.get(symbol)
+        if market is None:
+            return None
+        nearest = max((number for number in market.waiting if number < trade_id), default=None)
+        if nearest is not None:
+            return market.waiting[nearest].event_time_us
+        return market.event_time_us if market.has_begun else None
 
     @property
     def waiting_total(self) -> int:

@@ -28,8 +28,10 @@ class VenueSource(Protocol):
         """Return the venue's markets."""
         ...
 
-    async def trades(self, market: Market, *, from_id: int | None, limit: int, is_urgent: bool) -> TradePage:
-        """Return a page of trades."""
+    async def trades(
+        self, market: Market, *, from_id: int | None, after_us: int | None, limit: int, is_urgent: bool
+    ) -> TradePage:
+        """Return a page of trades; earlier ones than those asked for may come first."""
         ...
 
 
@@ -158,21 +160,26 @@ class Watchdog:
         if seen is None:
             await self._begin(market)
             return False
+        seen_us = self._tape.time_before(symbol, seen + 1)
         while True:
             await self._sink.wait_for_room()
-            page = await self._source.trades(market, from_id=seen + 1, limit=limit, is_urgent=False)
+            page = await self._source.trades(
+                market, from_id=seen + 1, after_us=seen_us, limit=limit, is_urgent=False
+            )
             later = [trade for trade in page.trades if trade.trade_id > seen]
             self._sink.on_backfilled(later, page.invalid)
-            if len(page.trades) < limit:
+            if len(page.trades) < limit or not later:
                 return bool(later)
-            seen = later[-1].trade_id
+            seen, seen_us = later[-1].trade_id, later[-1].event_time_us
 
     async def _begin(self, market: Market) -> None:
         """Begin a market that never said anything at its latest trades."""
         limit = min(self._params.first_trades, self._params.page_limit)
         if limit == 0:
             return
-        page = await self._source.trades(market, from_id=None, limit=limit, is_urgent=False)
-        if page.trades and self._tape.highest_seen(market.symbol) is None:
-            self._tape.begin(market.symbol, page.trades[0].trade_id)
-            self._sink.on_backfilled(page.trades, page.invalid)
+        page = await self._source.trades(market, from_id=None, after_us=None, limit=limit, is_urgent=False)
+        # A venue that is asked by time may give more.
+        trades = page.trades[-limit:]
+        if trades and self._tape.highest_seen(market.symbol) is None:
+            self._tape.begin(market.symbol, trades[0].trade_id)
+            self._sink.on_backfilled(trades, page.invalid)

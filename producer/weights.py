@@ -1,7 +1,8 @@
 """How much may be asked of a venue's REST interface: a budget of weight per minute, and orders to wait.
 
-Pure: `now_s` is any clock that never goes back. Two limits hold at once: our own share within any 60 s, and
-the venue's limit for our address, of which it reports the use in a header (others may share the address).
+Pure: `now_s` is any clock that never goes back. Three limits hold at once: our own share within any 60 s, the
+venue's limit for our address, of which it may report the use in a header (others may share the address), and
+a least time between two requests where the venue counts by the second.
 
 Source: Binance `rest-api.md`, "Limits": REQUEST_WEIGHT per minute and address; 429 and 418 carry Retry-After.
 """
@@ -20,11 +21,13 @@ class WeightBudget:
     Args:
         per_minute: our share within any 60 s.
         venue_per_minute: the venue's limit for our address.
+        spacing_s: least time between two requests.
     """
 
-    def __init__(self, *, per_minute: int, venue_per_minute: int) -> None:
+    def __init__(self, *, per_minute: int, venue_per_minute: int, spacing_s: float = 0.0) -> None:
         self._per_minute = per_minute
         self._venue_per_minute = venue_per_minute
+        self._spacing_s = spacing_s
         self._spent: deque[tuple[float, int]] = deque()
         self._in_window = 0
         self._blocked_until_s = 0.0
@@ -51,6 +54,7 @@ class WeightBudget:
         if self._in_window + weight + keep_free <= self._per_minute:
             self._spent.append((now_s, weight))
             self._in_window += weight
+            self._blocked_until_s = now_s + self._spacing_s
             return 0.0
         return self._wait_for(weight + keep_free, now_s)
 

@@ -14,10 +14,11 @@ Source: binance-spot-api-docs, `web-socket-streams.md`, `rest-api.md`, `enums.md
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 
+from producer.exchanges.frames import INVALID, EpochTime, Id, checked, count_ignored, page_of, shortened
 from producer.exchanges.markets import Market, MarketMap
 from producer.exchanges.protocol import (
     FrameEvent,
@@ -30,7 +31,6 @@ from producer.exchanges.protocol import (
     TradePage,
     Venue,
 )
-from shared.codec import trade_fault
 from shared.errors import ExchangeError
 from shared.events import Trade
 
@@ -45,20 +45,14 @@ _STREAMS_PER_MESSAGE: Final = 100
 _MESSAGE_INTERVAL_S: Final = 1 / 3
 _MILLISECONDS_BELOW: Final = 10**14
 _TIME_HEADERS: Final = {"X-MBX-TIME-UNIT": "MICROSECOND"}
-_SHOWN_BYTES: Final = 200
-_MAX_IGNORED_KINDS: Final = 64
-
-# Beyond these a number could not be written to the topic, or would not be a time.
-_Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-_Time = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class _TradeData(msgspec.Struct, tag_field="e", tag="trade", gc=False):
     s: str
-    t: _Id
+    t: Id
     p: float
     q: float
-    T: _Time
+    T: EpochTime
     m: bool
 
 
@@ -87,10 +81,10 @@ class _Kind(msgspec.Struct):
 
 
 class _RestTrade(msgspec.Struct, gc=False):
-    id: _Id
+    id: Id
     price: float
     qty: float
-    time: _Time
+    time: EpochTime
     isBuyerMaker: bool  # noqa: N815 - the venue's name
 
 
@@ -166,28 +160,27 @@ class BinanceProtocol:
         """Return what one frame says; never raises on any bytes."""
         try:
             data = _trade_frames.decode(frame).data
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except INVALID as error:
             return self._receive_other(frame, received_time_us, str(error))
         return self._trade(data, frame, received_time_us)
 
     def _trade(self, data: _TradeData, frame: bytes, received_time_us: int) -> Sequence[FrameEvent]:
         market = self._by_native.get(data.s)
         if market is None:
-            return self._ignore("trade of another market")
+            return count_ignored(self.ignored, "trade of another market")
         trade = Trade(NAME, market.symbol, data.t, data.p, data.q, data.m, to_us(data.T), received_time_us)
-        fault = trade_fault(trade)
-        return (trade,) if fault is None else (InvalidFrame(frame, fault),)
+        return (checked(trade, frame),)
 
     def _receive_other(self, frame: bytes, received_time_us: int, fault: str) -> Sequence[FrameEvent]:
         """Sort out what is no sound trade in the combined form; slow, because it is rare."""
         try:
             if frame.lstrip().startswith(b"["):
                 msgspec.json.decode(frame)
-                return self._ignore("array")
+                return count_ignored(self.ignored, "array")
             envelope = _envelopes.decode(frame)
             body = bytes(envelope.data) if envelope.data else frame
             kind = _Kind() if body.startswith(b"[") else _kinds.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except INVALID as error:
             return (InvalidFrame(frame, str(error)),)
         if kind.e == "trade" and envelope.data:
             return (InvalidFrame(frame, fault),)
@@ -195,8 +188,8 @@ class BinanceProtocol:
             return self._raw_trade(frame, received_time_us)
         if kind.e == "serverShutdown":
             return (ShutdownAnnounced(to_us(kind.E)),)
-        return self._answer(envelope) or self._ignore(
-            kind.e or envelope.stream.rpartition("@")[2] or "unknown"
+        return self._answer(envelope) or count_ignored(
+            self.ignored, kind.e or envelope.stream.rpartition("@")[2] or "unknown"
         )
 
     def _answer(self, envelope: _Envelope) -> Sequence[FrameEvent] | None:
@@ -216,14 +209,9 @@ class BinanceProtocol:
     def _raw_trade(self, frame: bytes, received_time_us: int) -> Sequence[FrameEvent]:
         try:
             data = _raw_trades.decode(frame)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except INVALID as error:
             return (InvalidFrame(frame, str(error)),)
         return self._trade(data, frame, received_time_us)
-
-    def _ignore(self, kind: str) -> Sequence[FrameEvent]:
-        known = kind in self.ignored or len(self.ignored) < _MAX_IGNORED_KINDS
-        self.ignored[kind if known else "other"] += 1
-        return ()
 
 
 class BinanceRest:
@@ -231,6 +219,7 @@ class BinanceRest:
 
     page_limit = 1_000
     weight_per_minute = WEIGHT_PER_MINUTE
+    spacing_s = 0.0
     used_weight_header = "X-MBX-USED-WEIGHT-1M"
 
     def markets_request(self) -> RestRequest:
@@ -245,7 +234,7 @@ class BinanceRest:
         """
         try:
             symbols = _rest_infos.decode(payload).symbols
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except INVALID as error:
             raise ExchangeError(NAME, detail=f"exchangeInfo is invalid: {error}") from error
         return MarketMap(
             NAME,
@@ -261,7 +250,14 @@ class BinanceRest:
             ),
         )
 
-    def trades_request(self, market: Market, *, from_id: int | None, limit: int) -> RestRequest:
+    def trades_request(
+        self,
+        market: Market,
+        *,
+        from_id: int | None,
+        after_us: int | None,  # noqa: ARG002 - for venues that are asked by time
+        limit: int,
+    ) -> RestRequest:
         """Return the question for up to `limit` trades from an id on, included, or for the latest."""
         params = {"symbol": market.native, "limit": str(min(limit, self.page_limit))}
         if from_id is not None:
@@ -276,33 +272,31 @@ class BinanceRest:
         """
         try:
             rows = _rest_trades.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except INVALID as error:
             raise ExchangeError(NAME, detail=f"historicalTrades is invalid: {error}") from error
-        page = TradePage([], [])
-        for row in sorted(rows, key=lambda row: row.id):
-            trade = Trade(
-                NAME,
-                market.symbol,
-                row.id,
-                row.price,
-                row.qty,
-                row.isBuyerMaker,
-                to_us(row.time),
-                received_time_us,
+        return page_of(
+            (
+                Trade(
+                    NAME,
+                    market.symbol,
+                    row.id,
+                    row.price,
+                    row.qty,
+                    row.isBuyerMaker,
+                    to_us(row.time),
+                    received_time_us,
+                ),
+                row,
             )
-            fault = trade_fault(trade)
-            if fault is None:
-                page.trades.append(trade)
-            else:
-                page.invalid.append(InvalidFrame(msgspec.json.encode(row), fault))
-        return page
+            for row in rows
+        )
 
     def read_error(self, payload: bytes) -> str:
         """Return the venue's code and message, or the beginning of whatever else answered."""
         try:
             refusal = _refusals.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return payload[:_SHOWN_BYTES].decode(errors="replace").strip() or "no explanation"
+        except INVALID:
+            return shortened(payload)
         return f"{refusal.msg} ({refusal.code})"
 
 
@@ -311,7 +305,10 @@ VENUE: Final = Venue(
     max_streams=MAX_STREAMS,
     max_attempts=MAX_ATTEMPTS,
     attempts_window_s=ATTEMPTS_WINDOW_S,
+    ws_url="wss://stream.binance.com:9443",
+    rest_url="https://api.binance.com",
     stream_path=STREAM_PATH,
+    heartbeat_timeout_s=None,
     protocol=BinanceProtocol,
     rest=BinanceRest(),
 )

@@ -35,6 +35,19 @@ class ShutdownAnnounced(NamedTuple):
     time_us: int
 
 
+class PastTrades(NamedTuple):
+    """Trades that the venue repeats at the beginning of a subscription; they may be had already."""
+
+    trades: tuple[Trade, ...]
+
+
+class LatestTrade(NamedTuple):
+    """The venue says which trade of a market is its latest, so that a lost last one is seen too."""
+
+    symbol: str
+    trade_id: int
+
+
 class InvalidFrame(NamedTuple):
     """Bytes that should have been a trade or an answer and are not."""
 
@@ -42,7 +55,9 @@ class InvalidFrame(NamedTuple):
     reason: str
 
 
-FrameEvent = Trade | Subscribed | SubscriptionRefused | ShutdownAnnounced | InvalidFrame
+FrameEvent = (
+    Trade | PastTrades | LatestTrade | Subscribed | SubscriptionRefused | ShutdownAnnounced | InvalidFrame
+)
 
 
 class OutgoingFrame(NamedTuple):
@@ -99,10 +114,18 @@ class TradePage(NamedTuple):
 
 
 class Rest(Interface):
-    """How a venue is asked over HTTP. Every `read_*` raises `ExchangeError` when the answer is invalid."""
+    """How a venue is asked over HTTP. Every `read_*` raises `ExchangeError` when the answer is invalid.
+
+    Attributes:
+        page_limit: trades per answer at most.
+        weight_per_minute: what the venue allows our address.
+        spacing_s: least time between two questions, where the venue counts by the second; 0: none.
+        used_weight_header: where answers say what was used; empty where they do not.
+    """
 
     page_limit: int
     weight_per_minute: int
+    spacing_s: float
     used_weight_header: str
 
     def markets_request(self) -> RestRequest:
@@ -113,8 +136,20 @@ class Rest(Interface):
         """Return the markets that an answer lists."""
         ...
 
-    def trades_request(self, market: Market, *, from_id: int | None, limit: int) -> RestRequest:
-        """Return the question for trades from an id on, included, or for the latest ones."""
+    def trades_request(
+        self, market: Market, *, from_id: int | None, after_us: int | None, limit: int
+    ) -> RestRequest:
+        """Return the question for trades from an id on, included, or for the latest ones.
+
+        The answer may begin with trades before that id.
+
+        Args:
+            market: whose trades.
+            from_id: first id that is wanted; None for the latest trades.
+            after_us: event time of a trade before that id, for venues that are asked by time; None where it
+                is not known.
+            limit: how many are wanted at most.
+        """
         ...
 
     def read_trades(self, payload: bytes, market: Market, *, received_time_us: int) -> TradePage:
@@ -135,7 +170,11 @@ class Venue:
         max_streams: markets that one connection may hold.
         max_attempts: connection attempts that are allowed in `attempts_window_s` seconds.
         attempts_window_s: length of that window in seconds.
+        ws_url: scheme and host of the WebSocket.
+        rest_url: scheme and host of REST.
         stream_path: path and query of the WebSocket endpoint.
+        heartbeat_timeout_s: a connection that says nothing at all for so long is dead; None where the venue
+            sends no heartbeats.
         protocol: makes the state of a new connection for some markets.
         rest: how it is asked over HTTP.
     """
@@ -144,6 +183,9 @@ class Venue:
     max_streams: int
     max_attempts: int
     attempts_window_s: float
+    ws_url: str
+    rest_url: str
     stream_path: str
+    heartbeat_timeout_s: float | None
     protocol: Callable[[Sequence[Market]], Protocol]
     rest: Rest

@@ -14,26 +14,43 @@ MARKET = Market(symbol="BTC-USDT", native="BTCUSDT", quote="USDT", status="TRADI
 
 
 class Source:
-    """REST with some ids, some of which appear only after a number of questions."""
+    """REST with some ids, some of which appear only after a number of questions.
 
-    def __init__(self, ids: Sequence[int], *, page: int = 10, error: ExchangeError | None = None) -> None:
+    With `overlap`, a page begins so many ids before those that were asked for.
+    """
+
+    def __init__(
+        self, ids: Sequence[int], *, page: int = 10, overlap: int = 0, error: ExchangeError | None = None
+    ) -> None:
         self.ids = list(ids)
         self.page = page
+        self.overlap = overlap
         self.error = error
         self.lagging: dict[int, int] = {}
         self.asked: list[tuple[int | None, int]] = []
 
     async def trades(
-        self, market: Market, *, from_id: int | None, limit: int, is_wanted: Callable[[], bool]
+        self,
+        market: Market,
+        *,
+        from_id: int | None,
+        after_us: int | None,
+        limit: int,
+        is_wanted: Callable[[], bool],
     ) -> TradePage:
+        assert after_us == -1, "as the side says"
         assert market is MARKET
         assert is_wanted()
         self.asked.append((from_id, limit))
         if self.error is not None:
             raise self.error
-        known = [n for n in self.ids if self.lagging.get(n, 0) < len(self.asked) and n >= (from_id or 0)]
+        known = [
+            n
+            for n in self.ids
+            if self.lagging.get(n, 0) < len(self.asked) and n >= (from_id or 0) - self.overlap
+        ]
         rows = [Trade("binance", "BTC-USDT", n, 1.0, 1.0, False, n, n) for n in known]
-        return TradePage(rows[: min(limit, self.page)], [])
+        return TradePage(rows[: min(limit, self.page) + self.overlap], [])
 
 
 class Side:
@@ -52,6 +69,11 @@ class Side:
     def highest_seen(self, symbol: str) -> int:
         assert symbol == "BTC-USDT"
         return self.highest
+
+    def time_before(self, symbol: str, trade_id: int) -> int | None:
+        assert symbol == "BTC-USDT"
+        assert trade_id in self.missing
+        return -1
 
     def is_missing(self, trade: Trade) -> bool:
         return trade.trade_id in self.missing
@@ -148,3 +170,17 @@ def test_one_question_fills_all_holes_that_it_reaches() -> None:
         assert side.got == [100, 103, 107, 115]
 
     asyncio.run(run())
+
+
+def test_a_page_may_begin_before_the_hole() -> None:
+    source, side = Source(range(200), overlap=3), Side(range(100, 115))
+    fill(source, side, 100, 114)
+    assert side.got == list(range(100, 115))
+    assert [from_id for from_id, _ in source.asked] == [100, 110]
+
+
+def test_a_page_that_ends_before_the_hole_is_no_answer() -> None:
+    source, side = Source(range(100), overlap=3), Side([100])
+    request = fill(source, side, 100, 100)
+    assert len(source.asked) == 3
+    assert side.ended == [(request, "the exchange's REST interface does not have these trades", True)]

@@ -1,6 +1,7 @@
 """One WebSocket: pace of subscriptions, pongs in time, and every way in which it ends."""
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Coroutine, Sequence
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from producer.connection import Connection, ConnectionParams
 from producer.exchanges.binance import VENUE
 from producer.exchanges.markets import Market
-from producer.exchanges.protocol import FrameEvent
+from producer.exchanges.protocol import FrameEvent, Venue
 from shared.clock import SystemClock
 from shared.errors import ConfigError
 from shared.events import Trade
@@ -29,14 +30,16 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-def scenario(body: Body, *, markets: Sequence[Market] = (MARKET,), **limits: float) -> None:
+def scenario(
+    body: Body, *, markets: Sequence[Market] = (MARKET,), venue: Venue = VENUE, **limits: float
+) -> None:
     async def run() -> None:
         exchange = StubExchange([NATIVE])
         await exchange.start()
         taken: list[FrameEvent] = []
         params = {"settle_s": 0.1, "close_timeout_s": 0.5, "subscribe_timeout_s": 5.0} | limits
         connection = Connection(
-            venue=VENUE,
+            venue=venue,
             markets=markets,
             params=ConnectionParams(url=exchange.ws_url, **params),
             clock=SystemClock(),
@@ -201,3 +204,26 @@ def test_an_url_that_is_none_is_a_fault_of_the_settings() -> None:
     )
     with pytest.raises(ConfigError, match="PRODUCER_WS_URL"):
         asyncio.run(connection.run())
+
+
+def test_a_connection_without_a_heartbeat_is_dead() -> None:
+    async def body(_: StubExchange, connection: Connection, __: list[FrameEvent]) -> None:
+        running = asyncio.create_task(connection.run())
+        await connection.confirmed.wait()
+        assert "not even a heartbeat" in await running
+
+    scenario(body, venue=dataclasses.replace(VENUE, heartbeat_timeout_s=0.3))
+
+
+def test_anything_that_comes_is_a_sign_of_life() -> None:
+    async def body(exchange: StubExchange, connection: Connection, _: list[FrameEvent]) -> None:
+        running = asyncio.create_task(connection.run())
+        await connection.confirmed.wait()
+        for _beat in range(20):
+            await exchange.send(NATIVE, '{"data":{"e":"news"}}')
+            await asyncio.sleep(0.05)
+        assert not running.done()
+        connection.close()
+        assert await running == "closed by us"
+
+    scenario(body, venue=dataclasses.replace(VENUE, heartbeat_timeout_s=0.5))

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from producer.exchanges.binance import BinanceProtocol
+from producer.exchanges.coinbase import CoinbaseProtocol
+from producer.exchanges.kraken import KrakenProtocol, KrakenRest
 from producer.exchanges.markets import Market
-from producer.exchanges.protocol import FrameEvent
+from producer.exchanges.protocol import FrameEvent, InvalidFrame, PastTrades
 from producer.tape import FillRequest, Position, Tape, TapeParams
 from shared.events import Trade
 
@@ -113,3 +116,86 @@ def test_planted_defects_are_found_and_nothing_else() -> None:
     assert tape.duplicates_total == 1
     published += tape.feed([missing], now_s=1).trades
     assert [trade.trade_id for trade in published] == [trade.trade_id for trade in everything]
+
+
+def venue_lines(name: str, kind: str) -> Iterator[tuple[int, bytes]]:
+    """Return times in µs and what was received (`recv`) or answered (`http`), as a venue sent it."""
+    with zstandard.open(FRAMES / "venues" / f"{name}.jsonl.zst", "rt", encoding="utf-8") as lines:
+        for line in lines:
+            record = json.loads(line)
+            if record["t"] == kind:
+                yield round(record["ts"] * 1e6), record["data"].encode()
+
+
+def test_frames_of_coinbase_with_their_snapshots() -> None:
+    markets = [
+        Market(symbol=name, native=name, quote="USD", status="online", is_trading=True)
+        for name in ("BTC-USD", "ETH-USD")
+    ]
+    protocol = CoinbaseProtocol(markets)
+    past: list[Trade] = []
+    live: list[Trade] = []
+    for time_us, frame in venue_lines("COINBASE", "recv"):
+        for event in protocol.receive(frame, time_us):
+            if isinstance(event, PastTrades):
+                past += event.trades
+            else:
+                assert isinstance(event, Trade), event
+                live.append(event)
+    assert len(live) == frames_of_coinbase("update")
+    assert len(past) == frames_of_coinbase("snapshot") > 0
+    for market_ in markets:
+        mine = [trade for trade in past + live if trade.symbol == market_.symbol]
+        # The live trades follow the snapshot's without a hole: nothing was lost, nothing came twice.
+        numbers = [trade.trade_id for trade in mine]
+        assert numbers == list(range(numbers[0], numbers[-1] + 1))
+    # The clocks agree to some ms: so the unit of both times is right.
+    assert all(abs(t.received_time_us - t.event_time_us) < 1_000_000 for t in live)
+
+
+def frames_of_coinbase(kind: str) -> int:
+    return sum(
+        len(event["trades"])
+        for _, frame in venue_lines("COINBASE", "recv")
+        if (message := json.loads(frame))["channel"] == "market_trades"
+        for event in message["events"]
+        if event["type"] == kind
+    )
+
+
+def test_coinbases_side_is_the_makers() -> None:
+    """A trade that a seller made lies at the lowest ask, one that a buyer made at the highest bid."""
+    books: dict[str, dict[str, dict[float, float]]] = {}
+    agreeing = counted = 0
+    for _, frame in venue_lines("COINBASE", "recv"):
+        message = json.loads(frame)
+        for event in message["events"] if message["channel"] in {"l2_data", "market_trades"} else ():
+            if message["channel"] == "l2_data":
+                book = books.setdefault(event["product_id"], {"bid": {}, "offer": {}})
+                for row in event["updates"]:
+                    book[row["side"]][float(row["price_level"])] = float(row["new_quantity"])
+            elif event["type"] == "update":
+                for row in event["trades"]:
+                    book = books.get(row["product_id"], {})
+                    if not book:
+                        continue
+                    bid = max(price for price, size in book["bid"].items() if size)
+                    ask = min(price for price, size in book["offer"].items() if size)
+                    price = float(row["price"])
+                    is_at_ask = abs(price - ask) < abs(price - bid)
+                    counted += 1
+                    agreeing += is_at_ask is (row["side"] == "SELL")
+    assert (agreeing, counted) == (73, 78)
+
+
+def test_frames_of_krakens_first_protocol_are_passed_over_and_its_pairs_read() -> None:
+    [(_, answer)] = venue_lines("KRAKEN", "http")
+    listed = KrakenRest().read_markets(answer)
+    markets = listed.select(("BTC-USD", "DOGE-USD", "ADA-BTC", "XMR-USD"))
+    assert [m.native for m in markets] == ["XBTUSD", "XDGUSD", "ADAXBT", "XMRUSD"]
+    protocol = KrakenProtocol(markets)
+    frames = 0
+    for time_us, frame in venue_lines("KRAKEN", "recv"):
+        frames += 1
+        assert not [e for e in protocol.receive(frame, time_us) if isinstance(e, InvalidFrame)]
+    assert protocol.ignored.total() == frames > 4_000

@@ -174,3 +174,38 @@ def test_a_silent_market_begins_where_it_is_told() -> None:
     assert published(tape.feed(trades(50, 51), now_s=0).trades) == [50, 51]
     assert tape.tick(now_s=1).requests == []
     assert (tape.last_published(SYMBOL), tape.highest_seen(SYMBOL)) == (51, 51)
+
+
+def test_a_latest_trade_that_the_venue_tells_of_is_missed_and_asked_for() -> None:
+    tape = resumed()
+    tape.expect(SYMBOL, 12, now_s=0)
+    assert tape.highest_seen(SYMBOL) == 12
+    assert tape.tick(now_s=1).requests == [FillRequest(SYMBOL, 10, 12)]
+    assert published(tape.feed(trades(10, 11, 12, 13), now_s=1).trades) == [10, 11, 12, 13]
+    assert tape.waiting_total == 0
+
+
+def test_a_trade_that_comes_after_its_announcement_is_no_hole() -> None:
+    tape = resumed(grace_s=0.25)
+    tape.expect(SYMBOL, 10, now_s=0)
+    assert published(tape.feed(trades(10), now_s=0.1).trades) == [10]
+    assert tape.tick(now_s=1).requests == []
+
+
+@pytest.mark.parametrize("word", [0, 8, 9, 10_000_000])
+def test_a_word_that_tells_nothing_or_too_much_is_not_believed(word: int) -> None:
+    tape = resumed()
+    tape.expect(SYMBOL, word, now_s=0)
+    tape.expect("ETH-USDT", 5, now_s=0)
+    assert tape.tick(now_s=1).requests == []
+    assert published(tape.feed(trades(10), now_s=1).trades) == [10]
+
+
+def test_the_time_before_an_id_is_that_of_the_nearest_trade_that_is_had() -> None:
+    tape = Tape(TapeParams(), {SYMBOL: Position(9, 900)})
+    assert tape.time_before("ETH-USDT", 5) is None
+    assert tape.time_before(SYMBOL, 10) == 900
+    tape.feed([trade(12, time_us=1_200), trade(15, time_us=1_500)], now_s=0)
+    assert tape.time_before(SYMBOL, 10) == 900
+    assert tape.time_before(SYMBOL, 13) == 1_200
+    assert tape.time_before(SYMBOL, 99) == 1_500

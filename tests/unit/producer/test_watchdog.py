@@ -60,7 +60,10 @@ class World:
             raise ExchangeUnavailableError("binance", detail="down")
         return MarketMap("binance", [market(self.status)])
 
-    async def trades(self, market: Market, *, from_id: int | None, limit: int, is_urgent: bool) -> TradePage:
+    async def trades(
+        self, market: Market, *, from_id: int | None, after_us: int | None, limit: int, is_urgent: bool
+    ) -> TradePage:
+        assert after_us == (None if from_id is None else from_id - 1), "a trade's time is its id here"
         assert market.symbol == SYMBOL
         assert not is_urgent
         self.questions.append(from_id)

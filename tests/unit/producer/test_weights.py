@@ -56,3 +56,12 @@ def test_the_venues_own_count_is_heeded() -> None:
 def test_what_can_never_be_had_is_an_error() -> None:
     with pytest.raises(ValueError, match="exceeds the budget"):
         WeightBudget(per_minute=20, venue_per_minute=6_000).take(25, 0)
+
+
+def test_a_venue_that_counts_by_the_second_is_asked_at_its_pace() -> None:
+    budget = WeightBudget(per_minute=60, venue_per_minute=60, spacing_s=1.0)
+    assert budget.take(1, 10) == 0
+    assert budget.take(1, 10.25) == 0.75
+    assert budget.take(1, 11) == 0
+    budget.block(30, 11)
+    assert budget.take(1, 12) == 29

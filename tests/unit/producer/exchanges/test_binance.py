@@ -242,12 +242,12 @@ def test_answers_that_make_no_sense_are_clear_errors(payload: bytes) -> None:
 
 def test_questions_cost_what_the_documents_say() -> None:
     rest = BinanceRest()
-    request = rest.trades_request(market(), from_id=5, limit=5_000)
+    request = rest.trades_request(market(), from_id=5, after_us=None, limit=5_000)
     assert request.path == "/api/v3/historicalTrades"
     assert request.params == {"symbol": "BTCUSDT", "limit": "1000", "fromId": "5"}
     assert request.headers == {"X-MBX-TIME-UNIT": "MICROSECOND"}
     assert (request.weight, rest.markets_request().weight) == (25, 20)
-    assert "fromId" not in rest.trades_request(market(), from_id=None, limit=5).params
+    assert "fromId" not in rest.trades_request(market(), from_id=None, after_us=None, limit=5).params
 
 
 def test_a_refusal_is_told_in_the_venues_words() -> None:
