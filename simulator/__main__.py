@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,7 +27,7 @@ from simulator.source import Source
 from simulator.weights import WeightParams
 
 app = typer.Typer(
-    help="A market that speaks Binance's WebSocket and REST protocols on loopback.",
+    help="A market that speaks an exchange's WebSocket and REST protocols on loopback.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,6 +38,9 @@ Share = Annotated[float, typer.Option(min=0, max=1, help="share of frames, drawn
 
 def _server_params(
     *,
+    venue: Annotated[
+        Literal["binance", "coinbase", "kraken"], typer.Option(help="whose protocols to speak")
+    ] = "binance",
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="of the WebSocket; 0: any free one")] = 0,
     rest_port: Annotated[int, typer.Option(min=0, max=65_535, help="of REST and controls; 0: any")] = 0,
@@ -62,6 +65,7 @@ def _server_params(
         rest_port=rest_port,
         websocket=WebSocketParams(host=host, ping_interval_s=ping_interval, pong_timeout_s=pong_timeout),
         engine=EngineParams(
+            venue=venue,
             speed=speed,
             seed=fault_seed,
             starts_at_once=start_at_once,
@@ -141,7 +145,7 @@ def recording(
     restamp: Annotated[bool, typer.Option("--restamp", help="move the first trade to now")] = False,
 ) -> None:
     """Serve recordings on their own timeline; REST goes on answering when they have ended."""
-    params = RecordingParams(paths=tuple(files), is_restamped=restamp)
+    params = RecordingParams(paths=tuple(files), is_restamped=restamp, exchange=server.engine.venue)
     _run(server, lambda: RecordingSource(params), None)
 
 

@@ -3,19 +3,21 @@
 Time is an argument. A subscriber is written to through a `Link`; `server.py` has the one made of WebSockets.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
-from simulator import rest
+from simulator.binance import Binance
+from simulator.coinbase import Coinbase
 from simulator.faults import FaultCommand, FaultCounts, Faults, FaultSettings, Framed, FrameFaults
+from simulator.kraken import Kraken
 from simulator.playback import Playback, Played
 from simulator.source import Injected, MarketTrade, Source
-from simulator.streams import FrameForm, Session, Target, encode_shutdown, encode_trade, trade_stream
 from simulator.subscribers import Link, Subscriber
 from simulator.tape import Tape
+from simulator.venue import Request, Response, Session, Venue
 from simulator.weights import WeightLimiter, WeightParams
 
 # Playback waits while more than this lies unsent at a connection: a client that is slower than the chosen
@@ -23,6 +25,13 @@ from simulator.weights import WeightLimiter, WeightParams
 _HIGH_WATER_BYTES: Final = 4 * 1024 * 1024
 
 _LONGEST_PAUSE_US: Final = 50_000
+_HEARTBEAT_US: Final = 1_000_000
+
+VENUES: Final[Mapping[str, Callable[..., Venue]]] = {
+    "binance": Binance,
+    "coinbase": Coinbase,
+    "kraken": Kraken,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +39,7 @@ class EngineParams:
     """How the exchange behaves.
 
     Attributes:
+        venue: whose protocols it speaks; one of `VENUES`.
         speed: seconds of source time per second of wall time.
         seed: of the faults.
         starts_at_once: whether time runs before the first client subscribes.
@@ -40,6 +50,7 @@ class EngineParams:
         faults: in force from the beginning.
     """
 
+    venue: str = "binance"
     speed: float = 1.0
     seed: int = 1
     starts_at_once: bool = False
@@ -103,15 +114,14 @@ class Engine:
         self._params = params
         self._on_injected = on_injected
         self._playback = Playback(source, speed=params.speed)
-        self._streams = {info.symbol: trade_stream(info.symbol) for info in source.symbols}
         self._tapes = {info.symbol: Tape(capacity=params.history_trades) for info in source.symbols}
         self._played = dict.fromkeys(self._tapes, 0)
         self._limiter = WeightLimiter(params.weights)
-        self._rest = rest.Rest(symbols=source.symbols, tapes=self._tapes, limiter=self._limiter)
+        self._venue = VENUES[params.venue](symbols=source.symbols, tapes=self._tapes, limiter=self._limiter)
         self._faults = Faults(settings=params.faults)
         self._subscribers: set[Subscriber] = set()
         self._connections_total = 0
-        self._pumped_us = now_us
+        self._pumped_us = self._beat_us = now_us
         for trade in self._playback.history(now_us=now_us):
             self._tapes[trade.symbol].append(trade)
         if params.starts_at_once:
@@ -122,16 +132,25 @@ class Engine:
         """What was done to frames, connections and requests."""
         return self._faults.counts
 
+    @property
+    def rest_prefix(self) -> str:
+        """What every path of the venue's REST begins with."""
+        return self._venue.rest_prefix
+
+    def open(self, path: str) -> Session | None:
+        """Return the session of a new connection, or None when there is nothing at that path."""
+        return self._venue.open(path)
+
     def start(self, *, now_us: int) -> None:
         """Let time run, unless it does."""
         self._playback.start(now_us=now_us)
 
-    def connect(self, target: Target, link: Link, *, now_us: int) -> Subscriber:
+    def connect(self, session: Session, link: Link, *, now_us: int) -> Subscriber:
         """Take a new connection."""
         faults = FrameFaults(seed=self._params.seed, connection=self._connections_total, counts=self.counts)
         self._connections_total += 1
         self.counts.connections_opened += 1
-        subscriber = Subscriber(session=Session(target), link=link, faults=faults, opened_us=now_us)
+        subscriber = Subscriber(session=session, link=link, faults=faults, opened_us=now_us)
         self._subscribers.add(subscriber)
         self._start_if_subscribed(subscriber, now_us)
         return subscriber
@@ -140,19 +159,19 @@ class Engine:
         """Forget a connection that is gone."""
         self._subscribers.discard(subscriber)
 
-    def control(self, subscriber: Subscriber, message: str | bytes, *, now_us: int) -> bytes:
-        """Take a control message and return the reply."""
-        reply = subscriber.session.handle(message)
+    def control(self, subscriber: Subscriber, message: str | bytes, *, now_us: int) -> list[bytes]:
+        """Take a message of a client and return the frames that answer it."""
+        answer = subscriber.session.control(message)
         self._start_if_subscribed(subscriber, now_us)
-        return reply
+        return answer
 
-    def request(self, request: rest.Request, *, now_us: int) -> rest.Response:
+    def request(self, request: Request, *, now_us: int) -> Response:
         """Answer a REST request."""
         refusal = self._faults.refusal(now_us=now_us)
         if refusal is not None:
-            return rest.refused(refusal, headers={})
+            return self._venue.refuse(refusal)
         market_time_us = self._playback.market_time_us(now_us=now_us)
-        return self._rest.handle(request, now_us=now_us, market_time_us=market_time_us)
+        return self._venue.answer(request, now_us=now_us, market_time_us=market_time_us)
 
     def command(self, command: FaultCommand, *, now_us: int) -> None:
         """Misbehave as told.
@@ -165,7 +184,7 @@ class Engine:
                 f"{command.stall_symbol!r} is no market here; there are {', '.join(self._tapes)}"
             )
         if command.status_symbol is not None:
-            self._rest.set_status(command.status_symbol, command.status)
+            self._venue.set_status(command.status_symbol, command.status)
         self._faults.command(command, now_us=now_us)
         if command.server_shutdown:
             self._announce_shutdown(command.close_after_s, now_us)
@@ -177,6 +196,7 @@ class Engine:
         """Do what is due; return the wall time in µs after which to call again, 0 for at once."""
         elapsed_us, self._pumped_us = now_us - self._pumped_us, now_us
         self._age(now_us)
+        self._beat(now_us)
         if self._is_client_slow(now_us):
             self._playback.hold(us=elapsed_us)
             return 1_000
@@ -206,7 +226,7 @@ class Engine:
         )
 
     def _start_if_subscribed(self, subscriber: Subscriber, now_us: int) -> None:
-        if not self._playback.is_started and any(map(subscriber.session.has, self._streams.values())):
+        if not self._playback.is_started and any(map(subscriber.session.wants, self._tapes)):
             self.start(now_us=now_us)
 
     def _publish(self, played: Played, now_us: int) -> None:
@@ -216,8 +236,8 @@ class Engine:
             self._tapes[trade.symbol].append(trade)
             self._played[trade.symbol] += 1
         if played.trades:
-            encoded: dict[FrameForm, list[bytes]] = {}
-            stalled = {name for name in self._streams if self._faults.is_stalled(name, now_us=now_us)}
+            encoded: dict[Hashable, list[bytes]] = {}
+            stalled = {name for name in self._tapes if self._faults.is_stalled(name, now_us=now_us)}
             for subscriber in self._subscribers:
                 self._send(subscriber, played.trades, encoded, stalled)
 
@@ -225,16 +245,16 @@ class Engine:
         self,
         subscriber: Subscriber,
         trades: list[MarketTrade],
-        encoded: dict[FrameForm, list[bytes]],
+        encoded: dict[Hashable, list[bytes]],
         stalled: set[str],
     ) -> None:
         session = subscriber.session
-        wanted = {symbol for symbol, stream in self._streams.items() if session.has(stream)}
+        wanted = {symbol for symbol in self._tapes if session.wants(symbol)}
         if not wanted:
             return
         if session.form not in encoded:
             # Encoded once for all connections of one form.
-            encoded[session.form] = [encode_trade(trade, session.form) for trade in trades]
+            encoded[session.form] = [self._venue.encode(trade, session.form) for trade in trades]
         frames = []
         for trade, payload in zip(trades, encoded[session.form], strict=True):
             if trade.symbol not in wanted:
@@ -248,9 +268,20 @@ class Engine:
     def _announce_shutdown(self, close_after_s: float | None, now_us: int) -> None:
         market_time_us = self._playback.market_time_us(now_us=now_us)
         for subscriber in self._subscribers:
-            subscriber.link.write([encode_shutdown(market_time_us, subscriber.session.form)])
+            subscriber.link.write(
+                self._venue.shutdown(subscriber.session.form, market_time_us=market_time_us)
+            )
             if close_after_s is not None:
                 subscriber.close_at_us = now_us + round(close_after_s * 1e6)
+
+    def _beat(self, now_us: int) -> None:
+        """Send the venue's signs of life, once a second of the wall clock."""
+        if now_us < self._beat_us + _HEARTBEAT_US:
+            return
+        self._beat_us = now_us
+        market_time_us = self._playback.market_time_us(now_us=now_us)
+        for subscriber in self._subscribers:
+            subscriber.link.write(self._venue.heartbeats(subscriber.session, market_time_us=market_time_us))
 
     def _age(self, now_us: int) -> None:
         """Cut, close and give up connections whose time has come."""

@@ -32,10 +32,12 @@ class RecordingParams:
     Attributes:
         paths: raw frames, files of Binance's archive, Parquet recordings (or folders of them), CSV streams.
         is_restamped: whether playback moves the first trade to now; else trades keep their times.
+        exchange: the venue whose trades are played.
     """
 
     paths: tuple[Path, ...]
     is_restamped: bool = False
+    exchange: str = EXCHANGE
 
 
 class RecordingSource:
@@ -45,7 +47,7 @@ class RecordingSource:
         params: what is played.
 
     Raises:
-        RecordingError: a file is missing, damaged, of no known form, or there is no trade of Binance in any.
+        RecordingError: a file is missing, damaged, of no known form, or none holds a trade of the venue.
     """
 
     def __init__(self, params: RecordingParams) -> None:
@@ -59,7 +61,7 @@ class RecordingSource:
                 symbols[trade.symbol] = _symbol_info(trade.symbol)
         if first_us is None:
             names = ", ".join(str(path) for path in params.paths)
-            raise RecordingError(names, reason=f"no trade of {EXCHANGE} in it")
+            raise RecordingError(names, reason=f"no trade of {params.exchange} in it")
         self._start_us = first_us
         self._symbols = tuple(info for _, info in sorted(symbols.items()))
 
@@ -99,7 +101,7 @@ class RecordingSource:
         if others:
             sources.append(chain.from_iterable(recordings.read(others)))
         merged = heapq.merge(*sources, key=attrgetter("event_time_us"))
-        return (trade for trade in merged if trade.exchange == EXCHANGE)
+        return (trade for trade in merged if trade.exchange == self._params.exchange)
 
 
 def _is_stream_csv(path: Path) -> bool:

@@ -5,7 +5,6 @@ that `f` and `l` are the trade's own id.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NoReturn
 
@@ -13,6 +12,7 @@ import msgspec
 
 from simulator.source import MarketTrade, SymbolInfo
 from simulator.tape import Tape
+from simulator.venue import Request, Response, Statuses
 from simulator.weights import WEIGHTS, Refusal, WeightLimiter
 
 DEFAULT_LIMIT: Final = 500
@@ -20,36 +20,6 @@ MAX_LIMIT: Final = 1_000
 STATUSES: Final = ("TRADING", "END_OF_DAY", "HALT", "BREAK", "CANCEL_ONLY")
 
 _EIGHT_DECIMALS: Final = Decimal("0.00000001")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """A GET request.
-
-    Attributes:
-        endpoint: the part of the path after `/api/v3/`.
-        query: the parameters.
-        is_microseconds: whether the header `X-MBX-TIME-UNIT: MICROSECOND` was sent.
-    """
-
-    endpoint: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    is_microseconds: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Response:
-    """An answer.
-
-    Attributes:
-        status: HTTP status.
-        body: JSON.
-        headers: beside the usual ones.
-    """
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class _RequestError(Exception):
@@ -75,7 +45,7 @@ class Rest:
         self, *, symbols: tuple[SymbolInfo, ...], tapes: Mapping[str, Tape], limiter: WeightLimiter
     ) -> None:
         self._symbols = {info.symbol: info for info in symbols}
-        self._statuses = dict.fromkeys(self._symbols, "TRADING")
+        self._statuses = Statuses(tuple(self._symbols), STATUSES)
         self._tapes = tapes
         self._limiter = limiter
 
@@ -85,11 +55,7 @@ class Rest:
         Raises:
             ValueError: there is no such market or no such status.
         """
-        if symbol not in self._statuses:
-            raise ValueError(f"{symbol!r} is no market here; there are {', '.join(self._statuses)}")
-        if status not in STATUSES:
-            raise ValueError(f"{status!r} is no status; there are {', '.join(STATUSES)}")
-        self._statuses[symbol] = status
+        self._statuses.set(symbol, status)
 
     def handle(self, request: Request, *, now_us: int, market_time_us: int) -> Response:
         """Answer a request.

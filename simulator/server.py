@@ -20,7 +20,6 @@ from websockets.protocol import Event, State
 
 from shared.clock import MICROSECONDS_PER_SECOND, Clock
 from simulator.engine import Engine
-from simulator.streams import parse_target
 
 _POLICY_VIOLATION: Final = 1008
 _GOING_AWAY: Final = 1001
@@ -130,7 +129,7 @@ async def listen(
         if not attempts.allows(clock.now_us()):
             engine.counts.connections_refused += 1
             return connection.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "Too many connection attempts\n")
-        if parse_target(request.path) is None:
+        if engine.open(request.path) is None:
             return connection.respond(http.HTTPStatus.NOT_FOUND, "No such stream path\n")
         return None
 
@@ -158,15 +157,15 @@ async def _handle(
 ) -> None:
     assert connection.request is not None
     assert isinstance(connection, _Connection)
-    target = parse_target(connection.request.path)
-    assert target is not None, "process_request has answered 404"
+    session = engine.open(connection.request.path)
+    assert session is not None, "process_request has answered 404"
     connection.clock = clock
     connection.limit = SlidingLimit(count=params.messages_per_second, window_us=MICROSECONDS_PER_SECOND)
     link = WebSocketLink(connection)
-    subscriber = engine.connect(target, link, now_us=clock.now_us())
+    subscriber = engine.connect(session, link, now_us=clock.now_us())
     try:
         async for message in connection:
-            link.write([engine.control(subscriber, message, now_us=clock.now_us())])
+            link.write(engine.control(subscriber, message, now_us=clock.now_us()))
     except ConnectionClosed:
         # Cut by a fault, or the client went without a closing handshake: either is the client's affair.
         return

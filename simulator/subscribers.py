@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from simulator.faults import FrameFaults
-from simulator.streams import Session
+from simulator.venue import Session
 
 
 class Link(Protocol):

@@ -57,6 +57,11 @@ class Tape:
         start = bisect_left(self._ids, trade_id)
         return self._trades[start : start + limit]
 
+    def before_id(self, trade_id: int, limit: int) -> list[MarketTrade]:
+        """Return the last trades before an id, that one excluded."""
+        end = bisect_left(self._ids, trade_id)
+        return self._trades[max(0, end - limit) : end]
+
     def between(self, start_us: int, end_us: int, limit: int) -> list[MarketTrade]:
         """Return the first trades within a span of trade time, both ends included."""
         start = bisect_left(self._trades, start_us, key=_time)

@@ -1,4 +1,4 @@
-"""The HTTP side: Binance's REST endpoints, and the simulator's own controls under `/simulator`."""
+"""The HTTP side: the venue's REST endpoints, and the simulator's own controls under `/simulator`."""
 
 import asyncio
 import socket
@@ -13,9 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from shared.clock import Clock
-from simulator import rest
 from simulator.engine import Engine
 from simulator.faults import FaultCommand
+from simulator.venue import Request as VenueRequest
 
 _JSON = "application/json;charset=UTF-8"
 
@@ -33,7 +33,7 @@ def build_app(engine: Engine, *, clock: Clock) -> Starlette:
 
     async def api(request: Request) -> Response:
         answer = engine.request(
-            rest.Request(
+            VenueRequest(
                 endpoint=request.path_params["endpoint"],
                 query=dict(request.query_params),
                 is_microseconds=request.headers.get("X-MBX-TIME-UNIT", "").upper() == "MICROSECOND",
@@ -62,10 +62,10 @@ def build_app(engine: Engine, *, clock: Clock) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/api/v3/{endpoint}", api, methods=["GET"]),
             Route("/simulator/faults", faults, methods=["POST"]),
             Route("/simulator/start", start, methods=["POST"]),
             Route("/simulator/state", state, methods=["GET"]),
+            Route(f"{engine.rest_prefix}/{{endpoint:path}}", api, methods=["GET"]),
         ]
     )
 

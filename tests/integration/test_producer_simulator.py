@@ -16,7 +16,8 @@ from producer.app import ProducerApp, ProducerParams
 from producer.backfill import BackfillParams
 from producer.backoff import BackoffParams
 from producer.connection import ConnectionParams
-from producer.exchanges.binance import VENUE
+from producer.exchanges import binance, coinbase, kraken
+from producer.exchanges.protocol import Venue
 from producer.feed import FeedParams
 from producer.publisher import PublisherParams
 from producer.rest import RestParams
@@ -38,8 +39,12 @@ SPEED = 20
 DEADLINE_S = 60.0
 
 
+VENUES = {venue.name: venue for venue in (binance.VENUE, coinbase.VENUE, kraken.VENUE)}
+
+
 @dataclass(frozen=True)
 class Simulator:
+    venue: Venue
     ws_url: str
     rest_url: str
 
@@ -56,11 +61,12 @@ class Simulator:
 
 @pytest.fixture
 def simulator(request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    venue, misbehaviour = request.param if isinstance(request.param, tuple) else ("binance", request.param)
     options = " ".join(
         (
-            "market --symbols BTCUSDT,ETHUSDT,SOLUSDT --rate 30 --history 2000",
+            f"market --venue {venue} --symbols BTCUSDT,ETHUSDT,SOLUSDT --rate 30 --history 2000",
             f"--duration {DURATION_S} --speed {SPEED}",
-            request.param,
+            misbehaviour,
         )
     )
     process = subprocess.Popen(
@@ -69,7 +75,7 @@ def simulator(request: pytest.FixtureRequest) -> Iterator[Simulator]:
     try:
         assert process.stdout is not None
         urls = json.loads(process.stdout.readline())
-        yield Simulator(urls["ws_url"], urls["rest_url"])
+        yield Simulator(VENUES[venue], urls["ws_url"], urls["rest_url"])
     finally:
         process.terminate()
         process.wait(10)
@@ -86,9 +92,13 @@ def params_for(simulator: Simulator) -> ProducerParams:
             backoff=BackoffParams(base_s=0.2, max_s=0.5),
             streams_per_connection=2,
         ),
-        rest=RestParams(url=simulator.rest_url, weight_per_minute=6_000, base_delay_s=0.05),
+        rest=RestParams(
+            url=simulator.rest_url,
+            weight_per_minute=simulator.venue.rest.weight_per_minute,
+            base_delay_s=0.05,
+        ),
         tape=TapeParams(backfill_on_start_trades=500, grace_s=0.1),
-        backfill=BackfillParams(),
+        backfill=BackfillParams(page_limit=simulator.venue.rest.page_limit),
         staleness=StalenessParams(min_s=1, max_s=5, grace_s=0.5),
         watchdog=WatchdogParams(),
         publisher=PublisherParams(),
@@ -113,7 +123,7 @@ def run_until_complete(
     async def run() -> None:
         clock = SystemClock()
         app = ProducerApp(
-            venue=VENUE,
+            venue=simulator.venue,
             broker=broker,
             params=params_for(simulator),
             clock=clock,
@@ -161,8 +171,13 @@ def gaps(broker: MemoryBroker) -> list[TapeGap]:
         "--cut-every 0.7 --drop 0.01 --duplicate 0.01",
         "--connection-lifetime 1",
         "--ping-interval 0.1 --pong-timeout 0.3",
+        ("coinbase", "--drop 0.05 --duplicate 0.05 --reorder 0.05 --malformed 0.01"),
+        ("coinbase", "--cut-every 0.7 --drop 0.01 --duplicate 0.01"),
+        ("kraken", "--drop 0.05 --duplicate 0.05 --reorder 0.05 --malformed 0.01"),
+        ("kraken", "--cut-every 0.7 --drop 0.01 --duplicate 0.01"),
     ],
     indirect=True,
+    ids=str,
 )
 def test_every_trade_arrives_once_and_in_order(simulator: Simulator) -> None:
     broker = MemoryBroker(partitions=4)
@@ -180,9 +195,15 @@ def test_every_trade_arrives_once_and_in_order(simulator: Simulator) -> None:
         ("", {"stall_symbol": "ETHUSDT", "stall_s": 30}),
         ("", {"server_shutdown": True, "close_after_s": 1}),
         ("", {"cut_now": True}),
+        (("coinbase", "--drop 0.02"), {"refuse_requests": 1}),
+        (("coinbase", ""), {"stall_symbol": "ETHUSDT", "stall_s": 30}),
+        (("coinbase", ""), {"cut_now": True}),
+        (("kraken", "--drop 0.02"), {"refuse_requests": 1}),
+        (("kraken", ""), {"stall_symbol": "ETHUSDT", "stall_s": 30}),
+        (("kraken", ""), {"cut_now": True}),
     ],
     indirect=["simulator"],
-    ids=["429", "418", "stall", "shutdown", "cut"],
+    ids=str,
 )
 def test_a_fault_in_the_middle_leaves_no_trace(simulator: Simulator, command: dict[str, object]) -> None:
     broker = MemoryBroker(partitions=4)

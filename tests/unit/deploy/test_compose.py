@@ -31,6 +31,7 @@ GIVEN = {"POSTGRES_PASSWORD": "correcthorse"}
 SIMULATED = {**GIVEN, "COMPOSE_PROFILES": "simulator"}
 SERVICES: dict[str, Any] = compose(GIVEN)["services"]
 OUR_SERVICES = sorted(name for name, service in SERVICES.items() if is_ours(service))
+VENUES = {"producer-coinbase", "producer-kraken"}
 WORKERS = {"producer", "detector", "alerter", "recorder", "dashboard"}
 SECRETS = frozenset(
     name for name, field in config.Settings.model_fields.items() if "SecretStr" in str(field.annotation)
@@ -67,7 +68,16 @@ def test_the_schema_refuses_a_service_with_a_fault(
 
 
 def test_every_worker_has_a_service() -> None:
-    assert set(OUR_SERVICES) == WORKERS | {"simulator"}
+    assert set(OUR_SERVICES) == WORKERS | VENUES | {"simulator"}
+
+
+@pytest.mark.parametrize("name", sorted(VENUES))
+def test_another_venue_runs_only_when_asked_for_and_never_on_the_simulator(name: str, tmp_path: Path) -> None:
+    service = compose({**SIMULATED, "PRODUCER_WS_URL": "wss://elsewhere"})["services"][name]
+    assert service["deploy"]["replicas"] == 0
+    settings = config.load(environ=effective_environment(service, GIVEN), folder=tmp_path)
+    assert f"producer-{settings.exchange}" == name
+    assert not settings.producer_ws_url + settings.producer_rest_url
 
 
 @pytest.mark.parametrize("name", OUR_SERVICES)
@@ -123,7 +133,8 @@ def test_a_secret_reaches_only_the_workers_that_read_it(name: str) -> None:
     env_file = {secret.upper(): "secret" for secret in SECRETS}
     environment = effective_environment(compose(env_file)["services"][name], env_file)
     given = {secret for secret in SECRETS if environment.get(secret.upper())}
-    assert given == _attributes(ROOT / name / "__main__.py") & SECRETS
+    module = SERVICES[name]["command"][2]
+    assert given == _attributes(ROOT / module / "__main__.py") & SECRETS
 
 
 def _attributes(path: Path) -> set[str]:

@@ -2,6 +2,7 @@
 
 import json
 
+from simulator.binance import BinanceSession
 from simulator.engine import Engine, EngineParams
 from simulator.market import MarketParams, MarketSource
 from simulator.scenarios import ScenarioParams
@@ -47,7 +48,7 @@ def engine(**params: float) -> Engine:
 def connected(exchange: Engine) -> FakeLink:
     link = FakeLink()
     target = Target(streams=("btcusdt@trade",), is_combined=False, is_microseconds=True)
-    exchange.connect(target, link, now_us=NOW)
+    exchange.connect(BinanceSession(target), link, now_us=NOW)
     return link
 
 

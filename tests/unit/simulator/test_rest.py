@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from simulator.rest import Request, Response, Rest
+from simulator.rest import Rest
 from simulator.source import MarketTrade, SymbolInfo
 from simulator.tape import Tape
+from simulator.venue import Request, Response
 from simulator.weights import WeightLimiter, WeightParams
 
 NOW_US = 1_800_000_000_000_000

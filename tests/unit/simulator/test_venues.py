@@ -1,0 +1,173 @@
+"""Coinbase and Kraken as the simulator speaks them: subscriptions, frames, REST, without a socket."""
+
+import json
+
+import pytest
+
+from simulator.coinbase import Coinbase
+from simulator.engine import VENUES, Engine, EngineParams
+from simulator.kraken import Kraken
+from simulator.market import MarketParams, MarketSource
+from simulator.scenarios import ScenarioParams
+from simulator.source import MarketTrade, SymbolInfo
+from simulator.tape import Tape
+from simulator.venue import Request, Response
+from simulator.weights import WeightLimiter, WeightParams
+from tests.unit.simulator.test_engine import NOW, SECOND, FakeLink
+
+SYMBOLS = (
+    SymbolInfo(symbol="BTCUSDT", base_asset="BTC", quote_asset="USDT"),
+    SymbolInfo(symbol="DOGEUSDT", base_asset="DOGE", quote_asset="USDT"),
+)
+TIME_US = 1_700_000_000_123_456
+
+
+def trade(number: int, *, is_buyer_maker: bool = False) -> MarketTrade:
+    time_us = TIME_US + number
+    return MarketTrade("BTCUSDT", number, "105944.20000000", "0.00027625", is_buyer_maker, time_us, time_us)
+
+
+def tapes(count: int = 60) -> dict[str, Tape]:
+    made = {info.symbol: Tape(capacity=1_000) for info in SYMBOLS}
+    for number in range(1, count + 1):
+        made["BTCUSDT"].append(trade(number))
+    return made
+
+
+@pytest.fixture
+def coinbase() -> Coinbase:
+    return Coinbase(symbols=SYMBOLS, tapes=tapes(), limiter=WeightLimiter(WeightParams(weight_per_minute=8)))
+
+
+@pytest.fixture
+def kraken() -> Kraken:
+    return Kraken(symbols=SYMBOLS, tapes=tapes(), limiter=WeightLimiter(WeightParams(weight_per_minute=8)))
+
+
+def ask(venue: Coinbase | Kraken, endpoint: str, **query: str) -> Response:
+    return venue.answer(Request(endpoint=endpoint, query=query), now_us=NOW, market_time_us=NOW)
+
+
+def test_coinbase_confirms_and_begins_with_the_last_match(coinbase: Coinbase) -> None:
+    session = coinbase.open("/")
+    assert session is not None
+    request = {"type": "subscribe", "product_ids": ["BTC-USDT"], "channels": ["matches", "heartbeat"]}
+    answer, last = map(json.loads, session.control(json.dumps(request)))
+    assert answer["type"] == "subscriptions"
+    assert {channel["name"] for channel in answer["channels"]} == {"matches", "heartbeat"}
+    assert (last["type"], last["trade_id"], last["product_id"]) == ("last_match", 60, "BTC-USDT")
+    assert session.wants("BTCUSDT")
+    assert not session.wants("DOGEUSDT")
+    [beat] = map(json.loads, coinbase.heartbeats(session, market_time_us=NOW))
+    assert (beat["type"], beat["last_trade_id"]) == ("heartbeat", 60)
+    assert len(session.control(json.dumps(request))) == 1, "nothing new, so no last match"
+    session.control(json.dumps(request | {"type": "unsubscribe"}))
+    assert not session.wants("BTCUSDT")
+
+
+def test_coinbase_refuses_what_it_does_not_have(coinbase: Coinbase) -> None:
+    session = coinbase.open("/")
+    assert session is not None
+    for message in (
+        "{",
+        '{"type":"sing"}',
+        '{"type":"subscribe","product_ids":["X-Y"],"channels":["matches"]}',
+        '{"type":"subscribe","product_ids":["BTC-USDT"],"channels":[{"name":"level9"}]}',
+    ):
+        [answer] = map(json.loads, session.control(message))
+        assert answer["type"] == "error"
+    assert coinbase.open("/stream") is None
+
+
+def test_coinbase_tells_the_makers_side(coinbase: Coinbase) -> None:
+    frame = json.loads(coinbase.encode(trade(7, is_buyer_maker=True), "match"))
+    assert (frame["side"], frame["price"], frame["size"]) == ("buy", "105944.20000000", "0.00027625")
+    assert frame["time"] == "2023-11-14T22:13:20.123463Z"
+
+
+def test_coinbase_pages_backwards(coinbase: Coinbase) -> None:
+    rows = json.loads(ask(coinbase, "products/BTC-USDT/trades", limit="3", after="50").body)
+    assert [row["trade_id"] for row in rows] == [49, 48, 47]
+    rows = json.loads(ask(coinbase, "products/BTC-USDT/trades", limit="2").body)
+    assert [row["trade_id"] for row in rows] == [60, 59]
+    assert ask(coinbase, "products/X-Y/trades").status == 404
+    assert ask(coinbase, "products/BTC-USDT/trades", limit="0").status == 400
+    coinbase.set_status("DOGEUSDT", "offline")
+    assert [row["status"] for row in json.loads(ask(coinbase, "products").body)] == ["online", "offline"]
+    with pytest.raises(ValueError, match="is no status"):
+        coinbase.set_status("DOGEUSDT", "HALT")
+    with pytest.raises(ValueError, match="is no market"):
+        coinbase.set_status("X", "offline")
+    assert [ask(coinbase, "time").status for _ in range(4)] == [404, 404, 404, 429]
+
+
+def test_kraken_confirms_each_market_and_begins_with_a_snapshot(kraken: Kraken) -> None:
+    session = kraken.open("/v2")
+    assert session is not None
+    assert not kraken.heartbeats(session, market_time_us=NOW)
+    params = {"channel": "trade", "symbol": ["BTC/USDT", "X/Y"], "snapshot": True}
+    request = {"method": "subscribe", "params": params, "req_id": 3}
+    confirmed, snapshot, refused = map(json.loads, session.control(json.dumps(request)))
+    assert (confirmed["success"], confirmed["req_id"], confirmed["result"]["symbol"]) == (True, 3, "BTC/USDT")
+    assert (snapshot["type"], [row["trade_id"] for row in snapshot["data"]]) == (
+        "snapshot",
+        list(range(11, 61)),
+    )
+    assert (refused["success"], refused["symbol"]) == (False, "X/Y")
+    assert session.wants("BTCUSDT")
+    assert kraken.heartbeats(session, market_time_us=NOW) == [b'{"channel":"heartbeat"}']
+    [pong] = map(json.loads, session.control('{"method":"ping","req_id":4}'))
+    assert pong == {"method": "pong", "req_id": 4}
+    session.control(json.dumps(request | {"method": "unsubscribe"}))
+    assert not session.wants("BTCUSDT")
+
+
+def test_kraken_writes_numbers_digit_by_digit(kraken: Kraken) -> None:
+    frame = kraken.encode(trade(7, is_buyer_maker=True), "update")
+    assert b'"price":105944.20000000,"qty":0.00027625,' in frame
+    assert json.loads(frame)["data"][0]["side"] == "sell"
+
+
+def test_kraken_pages_by_time_and_errs_with_status_200(kraken: Kraken) -> None:
+    answer = json.loads(ask(kraken, "Trades", pair="XBTUSDT", since=f"{TIME_US + 50}000", count="3").body)
+    assert [row[-1] for row in answer["result"]["XBTUSDT"]] == [51, 52, 53]
+    assert answer["result"]["last"] == f"{TIME_US + 53}000"
+    answer = json.loads(ask(kraken, "Trades", pair="XBTUSDT", count="2").body)
+    assert [row[-1] for row in answer["result"]["XBTUSDT"]] == [59, 60]
+    pairs = json.loads(ask(kraken, "AssetPairs").body)["result"]
+    assert {row["wsname"] for row in pairs.values()} == {"XBT/USDT", "XDG/USDT"}
+    for endpoint, query in (
+        ("Trades", {"pair": "BTCUSDT"}),
+        ("Trades", {"pair": "XBTUSDT", "count": "x"}),
+        ("Sing", {}),
+    ):
+        refused = ask(kraken, endpoint, **query)
+        assert (refused.status, bool(json.loads(refused.body)["error"])) == (200, True)
+    answers = [ask(kraken, "AssetPairs") for _ in range(3)]
+    assert b"Too many requests" in answers[-1].body
+
+
+@pytest.mark.parametrize("name", ["coinbase", "kraken"])
+def test_signs_of_life_come_each_second_with_or_without_trades(name: str) -> None:
+    source = MarketSource(
+        MarketParams(symbols=("BTCUSDT",), rate=5, duration_s=2, history_trades=5, scenarios=ScenarioParams())
+    )
+    exchange = Engine(EngineParams(venue=name), source, on_injected=lambda _: None, now_us=NOW)
+    session = exchange.open({"coinbase": "/", "kraken": "/v2"}[name])
+    assert session is not None
+    link = FakeLink()
+    subscriber = exchange.connect(session, link, now_us=NOW)
+    messages = {
+        "coinbase": {"type": "subscribe", "product_ids": ["BTC-USDT"], "channels": ["matches", "heartbeat"]},
+        "kraken": {"method": "subscribe", "params": {"channel": "trade", "symbol": ["BTC/USDT"]}},
+    }
+    exchange.control(subscriber, json.dumps(messages[name]), now_us=NOW)
+    for step in range(1, 21):
+        exchange.pump(now_us=NOW + step * SECOND // 2)
+    assert exchange.state().finished
+    assert sum(b"heartbeat" in frame for frame in link.frames) == 10
+    assert sum(b"trade_id" in frame and b"heartbeat" not in frame for frame in link.frames) > 0
+
+
+def test_every_venue_of_the_table_is_a_venue_of_the_command_line() -> None:
+    assert set(VENUES) == {"binance", "coinbase", "kraken"}
