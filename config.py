@@ -285,6 +285,12 @@ class Settings(BaseSettings):
                 )
         return tuple(dict.fromkeys(markets))
 
+    @property
+    def exchange_markets(self) -> tuple[str, ...]:
+        """The markets to watch on the exchange of these settings."""
+        own = {"coinbase": self.coinbase_markets, "kraken": self.kraken_markets}
+        return own.get(self.exchange) or self.markets
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -34,9 +34,8 @@ _VENUES = {venue.name: venue for venue in (binance.VENUE, coinbase.VENUE, kraken
 def params_from(settings: config.Settings) -> ProducerParams:
     """Return the worker's parameters from the settings."""
     venue = _VENUES[settings.exchange]
-    own_markets = {"coinbase": settings.coinbase_markets, "kraken": settings.kraken_markets}
     return ProducerParams(
-        markets=own_markets.get(venue.name) or settings.markets,
+        markets=settings.exchange_markets,
         instance=f"{settings.exchange}-{os.getpid()}",
         feed=FeedParams(
             connection=ConnectionParams(url=settings.producer_ws_url or venue.ws_url),

@@ -102,7 +102,10 @@ def _stack_params(mode: Literal["demo", "live"], settings: config.Settings, data
         topic_prefix=settings.kafka_topic_prefix,
         partitions=settings.kafka_partitions,
         database_url=os.environ.get("DATABASE_URL", ""),
-        simulator=(*_SIMULATOR, "--symbols", ",".join(name.replace("-", "") for name in settings.markets)),
+        simulator=(
+            *(*_SIMULATOR, "--venue", settings.exchange),
+            *("--symbols", ",".join(name.replace("-", "") for name in settings.exchange_markets)),
+        ),
     )
 
 

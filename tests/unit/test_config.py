@@ -103,3 +103,13 @@ def test_the_command_exits_non_zero_on_a_fault_and_keeps_secrets(tmp_path: Path)
     assert result.returncode == 1
     assert "KAFKA_PARTITIONS" in result.stderr
     assert "very-secret" not in result.stdout + result.stderr
+
+
+def test_a_venue_may_have_markets_of_its_own(tmp_path: Path) -> None:
+    given = {"EXCHANGE": "kraken", "MARKETS": "BTC-USDT", "COINBASE_MARKETS": "ETH-USD"}
+    assert config.load(environ=given, folder=tmp_path).exchange_markets == ("BTC-USDT",)
+    given["KRAKEN_MARKETS"] = "BTC-USD, ETH-EUR"
+    assert config.load(environ=given, folder=tmp_path).exchange_markets == ("BTC-USD", "ETH-EUR")
+    given["KRAKEN_MARKETS"] = "btcusd"
+    with pytest.raises(ConfigError, match="KRAKEN_MARKETS"):
+        config.load(environ=given, folder=tmp_path)
