@@ -22,6 +22,7 @@ from detector.lane import CombinedLane, Judgement, Lane
 from detector.online.protocol import DetectorStage, Stage
 from detector.params import EngineParams, make_detectors, make_features
 from detector.telling import Emission, Evidence, Teller
+from detector.ticks import Ticks
 from shared.codec import content_id
 from shared.errors import SnapshotRefusedError
 from shared.events import Trade
@@ -77,6 +78,9 @@ class Engine:
         self._published = params.published
         self._stages: dict[str, Stage] = {"features": self._features, "budget": self._budget, **self._lanes}
         self._stages |= {name: combined for name, (combined, _) in self._combined.items()}
+        self._ticks = None if params.ticks is None else Ticks(params.ticks)
+        if self._ticks is not None:
+            self._stages["ticks"] = self._ticks
         # One slot per venue of a market: the place of its state in every stage.
         self._slots: dict[tuple[str, str], int] = {}
         self._venues: dict[str, dict[str, int]] = {}
@@ -120,7 +124,9 @@ class Engine:
             daily=daily,
         )
         emissions = self._emissions(evidence)
-        # By trade; of one trade, what was stopped comes first, then the detectors in their order.
+        if self._ticks is not None:
+            emissions += [Emission(*told) for told in self._ticks.tell(batch, clock_us, emissions)]
+        # By trade; of one trade, what was stopped comes first, then the detectors in their order, then the tick.
         placed = [(int(batch.order[row]), event) for row, event in emissions]
         return sorted(placed, key=lambda found: found[0])
 

@@ -14,6 +14,7 @@ from detector.patterns.pump_dump import PUMP_FEATURES, PumpDump, PumpDumpParams
 from detector.patterns.pump_dump import WINDOW_S as _PUMP_WINDOW_S
 from detector.patterns.whale import Whale, WhaleParams
 from detector.price_move import PriceFloors
+from detector.ticks import TickParams
 
 _NAMES: Final = tuple(entry.name for entry in CATALOGUE)
 
@@ -39,6 +40,7 @@ class EngineParams:
         episode_quiet_s: silence that closes an episode.
         parole_s: event time after which a detector that raised on a market is tried there again.
         seed: of all randomness.
+        ticks: when trades are told to the cross-market step; None: never.
     """
 
     enabled: tuple[str, ...] = ("combined", "whale", "flash_crash", "pump_dump")
@@ -57,6 +59,7 @@ class EngineParams:
     episode_quiet_s: float = 60.0
     parole_s: float = 600.0
     seed: int = 1
+    ticks: TickParams | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in (*self.enabled, *self.shadow) if name not in _NAMES]
@@ -133,7 +136,8 @@ def shapes(params: EngineParams) -> dict[str, str]:
     }
     stages = {name: repr((windows, calibration, own.get(name))) for name in _needed(params)}
     combined = {entry.name: "" for entry in CATALOGUE if entry.members and entry.name in params.published}
-    return stages | combined | {"features": repr(windows), "budget": ""}
+    ticks = {} if params.ticks is None else {"ticks": ""}
+    return stages | combined | ticks | {"features": repr(windows), "budget": ""}
 
 
 def make_detector(name: str, params: EngineParams, *, features: tuple[str, ...]) -> DetectorStage:

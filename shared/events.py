@@ -148,6 +148,24 @@ class Anomaly(Event, frozen=True, kw_only=True, gc=False):
     shadow: bool = False
 
 
+class MarketTick(Trade, frozen=True, kw_only=True, gc=False):
+    """What happened on one market of one venue since its tick before; for the cross-market step.
+
+    A tick is the trade at which it is told, with sums over the trades since the tick before, itself included.
+
+    Attributes:
+        trades: how many.
+        notional: of them, in quote units.
+        signed_flow: of them, in quote units; what takers sold counts as negative.
+        opened: anomalies that opened episodes at this trade.
+    """
+
+    trades: Annotated[int, msgspec.Meta(ge=1)] = 1
+    notional: float = 0.0
+    signed_flow: float = 0.0
+    opened: tuple[Anomaly, ...] = ()
+
+
 class Quarantine(Event, frozen=True, kw_only=True, gc=False):
     """A detector raised on valid data: it stops for this market, the others go on; later it is tried again.
 

@@ -10,7 +10,17 @@ from typing import Final
 
 import msgspec
 
-from shared.events import Alert, Anomaly, DeadLetter, DetectorConfig, Quarantine, TapeGap, Trade, WorkerStatus
+from shared.events import (
+    Alert,
+    Anomaly,
+    DeadLetter,
+    DetectorConfig,
+    MarketTick,
+    Quarantine,
+    TapeGap,
+    Trade,
+    WorkerStatus,
+)
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -18,6 +28,8 @@ DAY_MS: Final = 24 * HOUR_MS
 TRADES: Final = "trades"
 ANOMALIES: Final = "anomalies"
 SNAPSHOTS: Final = "snapshots"
+MARKET_TICKS: Final = "market-ticks"
+CROSS_SNAPSHOTS: Final = "cross-snapshots"
 DETECTOR_CONFIG: Final = "detector-config"
 TAPE_GAPS: Final = "tape-gaps"
 QUARANTINES: Final = "quarantines"
@@ -89,6 +101,23 @@ TOPICS: Final[tuple[TopicSpec, ...]] = (
         event=None,
         key="symbol",
         per_market=True,
+        retention_ms=-1,
+        compacted=True,
+    ),
+    TopicSpec(
+        name=MARKET_TICKS,
+        purpose="every market in short, at most about once a second, for what concerns several markets",
+        event=MarketTick,
+        key="symbol",
+        per_market=False,
+        retention_ms=DAY_MS,
+    ),
+    TopicSpec(
+        name=CROSS_SNAPSHOTS,
+        purpose="state of the cross-market step, for restarts",
+        event=None,
+        key="symbol",
+        per_market=False,
         retention_ms=-1,
         compacted=True,
     ),

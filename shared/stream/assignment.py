@@ -28,7 +28,7 @@ _log = structlog.get_logger()
 
 
 class Assignment:
-    """What this process holds of `trades`, and the state of the step that belongs to it.
+    """What this process holds of the source, and the state of the step that belongs to it.
 
     Args:
         broker: where the snapshots are.
@@ -36,6 +36,8 @@ class Assignment:
         step: whose state is restored and evicted.
         commit: makes durable what is uncommitted; called before partitions are given up in order.
         abort: drops what is uncommitted.
+        source: topic that is read.
+        kept_in: topic of the snapshots.
 
     Attributes:
         states: by number of the partition.
@@ -50,12 +52,15 @@ class Assignment:
         step: Step,
         commit: Callable[[], None],
         abort: Callable[[], None],
+        source: str = topics.TRADES,
+        kept_in: str = topics.SNAPSHOTS,
     ) -> None:
         self._broker = broker
         self._consumer = consumer
         self._step = step
         self._commit = commit
         self._abort = abort
+        self._source, self._kept_in = source, kept_in
         # Partitions that came, went or were set back during the latest read.
         self._moved: set[int] = set()
         # The group has dropped us, and `consume` has not said so yet.
@@ -84,7 +89,7 @@ class Assignment:
             return batch
         touched = batch.positions.keys()
         for number in touched & self._moved & self.states.keys():
-            self._consumer.seek(TopicPartition(topics.TRADES, number), self.states[number].position)
+            self._consumer.seek(TopicPartition(self._source, number), self.states[number].position)
         unknown = touched - self.states.keys() - self._moved
         if unknown and self._consumer.is_member():
             # Nobody would ever judge them: better to begin anew than to stand still.
@@ -93,7 +98,7 @@ class Assignment:
 
     def rewind(self) -> None:
         """Set all partitions back to the last commit: forget their state and restore it."""
-        held = [TopicPartition(topics.TRADES, number) for number in self.states]
+        held = [TopicPartition(self._source, number) for number in self.states]
         self._forget(held)
         if held and not self._consumer.is_member():
             # They are somebody else's already; the next read joins again and is told what is ours.
@@ -121,7 +126,7 @@ class Assignment:
         """Return the latest record of every key, per partition: what compaction has not done yet."""
         kept: dict[int, dict[bytes, Message]] = {}
         if numbers:
-            for message in self._broker.read_all([TopicPartition(topics.SNAPSHOTS, n) for n in numbers]):
+            for message in self._broker.read_all([TopicPartition(self._kept_in, n) for n in numbers]):
                 kept.setdefault(message.partition(), {})[message.key() or b""] = message
         return kept
 

@@ -5,12 +5,12 @@ A batch comes either from decoded trades or, by the fast path, from the bytes of
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Self, overload
+from typing import Any, Final, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.events import Trade
+from shared.events import MarketTick, Trade
 
 
 class TradeColumns(Sequence[Trade]):
@@ -108,3 +108,54 @@ class TradeColumns(Sequence[Trade]):
 
     def __iter__(self) -> Iterator[Trade]:
         return (self._trade(at) for at in range(len(self)))
+
+
+# The one name under which the state of all markets together is kept, by steps that read ticks.
+ALL_MARKETS: Final = "all-markets"
+
+
+class TickColumns(TradeColumns):
+    """A batch of n market ticks, for a step whose state is that of all markets together.
+
+    To the runner, which keeps state by market, they are all of one market.
+
+    Attributes:
+        ticks: n.
+    """
+
+    ticks: Sequence[MarketTick]
+
+    @classmethod
+    def of(cls, trades: Sequence[Trade]) -> Self:
+        """Return the columns of decoded ticks; columns are returned as they are.
+
+        Raises:
+            TypeError: one is a trade and no tick.
+        """
+        if isinstance(trades, cls):
+            return trades
+        plain = TradeColumns.of(trades)
+        columns = cls(
+            venues=[(ALL_MARKETS, ALL_MARKETS)],
+            venue=np.zeros(len(plain), np.int64),
+            trade_ids=plain.trade_ids,
+            prices=plain.prices,
+            quantities=plain.quantities,
+            sells=plain.sells,
+            times_us=plain.times_us,
+            received_us=plain.received_us,
+        )
+        ticks = [trade for trade in trades if isinstance(trade, MarketTick)]
+        if len(ticks) < len(plain):
+            raise TypeError("a trade is no tick")
+        columns.ticks = ticks
+        return columns
+
+    def take(self, at: NDArray[np.int64]) -> Self:
+        """Return the ticks at these places, in this order."""
+        taken = super().take(at)
+        taken.ticks = [self.ticks[place] for place in at.tolist()]
+        return taken
+
+    def _trade(self, at: int) -> MarketTick:
+        return self.ticks[at]

@@ -4,7 +4,7 @@ An `Intake` is all that a runner knows of reading. `MessageIntake` works on ever
 read librdkafka's batches without a Python object per record, and gives the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from shared.codec import INVALID, decode, decoder
 from shared.errors import InvalidRecordError
-from shared.events import Trade
+from shared.events import MarketTick, Trade
 from shared.stream.broker import Consumer, Message
-from shared.stream.columns import TradeColumns
+from shared.stream.columns import TickColumns, TradeColumns
 
 IntVector: TypeAlias = NDArray[np.int64]
 
@@ -78,27 +78,54 @@ class MessageIntake:
         return batch_of(self._consumer.consume(max_records, timeout_s))
 
 
-def batch_of(messages: Sequence[Message]) -> TradeBatch:
-    """Return the records as a batch."""
+class TickIntake:
+    """The intake of market ticks, which are trades too; for every broker.
+
+    Args:
+        consumer: subscribed to `market-ticks`.
+    """
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    def read(self, max_records: int, timeout_s: float) -> TradeBatch:
+        """Return up to `max_records` records, waiting at most `timeout_s` for the first."""
+        messages = self._consumer.consume(max_records, timeout_s)
+        return batch_of(messages, event=MarketTick, columns=TickColumns.of)
+
+
+def batch_of(
+    messages: Sequence[Message],
+    *,
+    event: type[Trade] = Trade,
+    columns: Callable[[Sequence[Trade]], TradeColumns] = TradeColumns.of,
+) -> TradeBatch:
+    """Return the records as a batch.
+
+    Args:
+        messages: the records.
+        event: what they hold.
+        columns: makes columns of these.
+    """
     partitions = np.array([message.partition() for message in messages], np.int64)
     offsets = np.array([message.offset() for message in messages], np.int64)
     positions = positions_of(partitions, offsets)
-    decode_trade = decoder(Trade).decode
+    decode_trade = decoder(event).decode
     try:
         trades = [decode_trade(message.value()) for message in messages]
     except INVALID:
         # One of them is invalid: go one by one, so that only that one is set aside.
-        kept = [_decoded(message) for message in messages]
+        kept = [_decoded(message, event) for message in messages]
         sound = np.array([trade is not None for trade in kept], np.bool_)
         invalid = [message for message, trade in zip(messages, kept, strict=True) if trade is None]
-        columns = TradeColumns.of([trade for trade in kept if trade is not None])
-        return TradeBatch(partitions[sound], offsets[sound], columns, invalid, positions)
-    return TradeBatch(partitions, offsets, TradeColumns.of(trades), [], positions)
+        sound_ones = columns([trade for trade in kept if trade is not None])
+        return TradeBatch(partitions[sound], offsets[sound], sound_ones, invalid, positions)
+    return TradeBatch(partitions, offsets, columns(trades), [], positions)
 
 
-def _decoded(message: Message) -> Trade | None:
+def _decoded(message: Message, event: type[Trade]) -> Trade | None:
     try:
-        return decode(message.value(), Trade)
+        return decode(message.value(), event)
     except InvalidRecordError:
         return None
 

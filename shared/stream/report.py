@@ -1,6 +1,5 @@
 """What a runner says of itself: signs of life and the lag per partition."""
 
-from shared import topics
 from shared.metrics import gauge
 from shared.status import StatusReporter
 from shared.stream.runner import Runner
@@ -12,7 +11,7 @@ def report_runner(status: StatusReporter, runner: Runner) -> None:
         return
     lag = runner.lag_records()
     for partition, records in lag.items():
-        gauge("tapewatch_lag_records").labels(topic=topics.TRADES, partition=partition).set(records)
+        gauge("tapewatch_lag_records").labels(topic=runner.source, partition=partition).set(records)
     gauge("tapewatch_markets").set(runner.markets())
     totals = runner.totals
     latency_ms = runner.latency_p99_ms()

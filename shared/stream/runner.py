@@ -22,7 +22,7 @@ from shared import topics
 from shared.clock import Clock
 from shared.codec import decode, encode
 from shared.errors import BrokerAbortableError, BrokerRetriableError, InvalidRecordError
-from shared.events import Quarantine, Trade
+from shared.events import Quarantine
 from shared.metrics import Health, counter, gauge, histogram
 from shared.stream.assignment import Assignment
 from shared.stream.broker import Broker, Consumer, Message, TopicPartition
@@ -50,6 +50,8 @@ class RunnerParams:
 
     Attributes:
         group: consumer group.
+        source: topic that is read, of trades or of what is a trade too.
+        kept_in: topic of the snapshots, with as many partitions as the source.
         instance: this process; its transactional id is made from it.
         guarantee: `exactly_once` or `at_least_once`.
         batch_records: most records in one call of the step; 100 to 1,000 use the cache best.
@@ -62,6 +64,8 @@ class RunnerParams:
     """
 
     group: str = "detector"
+    source: str = topics.TRADES
+    kept_in: str = topics.SNAPSHOTS
     instance: str = "1"
     guarantee: Literal["exactly_once", "at_least_once"] = "exactly_once"
     batch_records: int = 500
@@ -93,7 +97,7 @@ class _Outputs:
 
 
 class Runner:
-    """Runs one step over the partitions of `trades` that this process is given.
+    """Runs one step over the partitions of a topic of trades that this process is given.
 
     Args:
         broker: where the topics are.
@@ -136,9 +140,16 @@ class Runner:
             policy=params.snapshots,
             eviction=params.eviction,
             is_atomic=self._is_transactional,
+            topic=params.kept_in,
         )
         self._assignment = Assignment(
-            broker=broker, consumer=self._consumer, step=step, commit=self.commit, abort=self._abort
+            broker=broker,
+            consumer=self._consumer,
+            step=step,
+            commit=self.commit,
+            abort=self._abort,
+            source=params.source,
+            kept_in=params.kept_in,
         )
         self._states = self._assignment.states
         self._is_open = False
@@ -193,7 +204,7 @@ class Runner:
         """Join the group; partitions arrive during the following turns. Joining again is harmless."""
         if not self._is_started:
             self._is_started = True
-            self._consumer.subscribe([topics.TRADES], self._assignment.listener())
+            self._consumer.subscribe([self._params.source], self._assignment.listener())
 
     def turn(self) -> int:
         """Do one round: read, step, produce and, when due, commit; return the number of records."""
@@ -268,6 +279,11 @@ class Runner:
         gauge("tapewatch_shed_level").set(self.shed_level)
 
     @property
+    def source(self) -> str:
+        """Return the topic that is read."""
+        return self._params.source
+
+    @property
     def lag_s(self) -> float:
         """Time that judging what waits will take, at the present speed."""
         return self._overload.lag_s
@@ -290,9 +306,9 @@ class Runner:
         self._assignment.rewind()
 
     def lag_records(self) -> dict[int, int]:
-        """Return, per partition of `trades`, how many records wait."""
+        """Return, per partition of the source, how many records wait."""
         return {
-            number: self._consumer.lag(TopicPartition(topics.TRADES, number), state.position)
+            number: self._consumer.lag(TopicPartition(self._params.source, number), state.position)
             for number, state in self._states.items()
         }
 
@@ -347,18 +363,19 @@ class Runner:
         """Keep an invalid record as a dead letter, unless that was done before a restart."""
         if message.offset() < self._states[message.partition()].committed:
             return
-        fault = _fault_of(message)
+        source = self._params.source
+        fault = _fault_of(message, source)
         _log.warning(
             "record_invalid", partition=message.partition(), offset=message.offset(), reason=fault.reason
         )
         letter = dead_letter(
             message,
             fault,
-            source=topics.TRADES,
+            source=source,
             reader=self._params.group,
             time_us=self._clock.now_us(),
         )
-        self._producer.produce(topics.DEAD_LETTERS, encode(letter), key=topics.TRADES.encode())
+        self._producer.produce(topics.DEAD_LETTERS, encode(letter), key=source.encode())
         self.totals.dead_letters += 1
         self._limit.note(self._clock.monotonic_s())
 
@@ -373,7 +390,7 @@ class Runner:
         return len(value)
 
     def _count(self, records: int, events: int) -> None:
-        counter("tapewatch_records_consumed_total").labels(topic=topics.TRADES).inc(records)
+        counter("tapewatch_records_consumed_total").labels(topic=self._params.source).inc(records)
         self.totals.trades += records
         self.totals.events += events
 
@@ -392,7 +409,7 @@ class Runner:
         self._open()
         started_s = self._clock.monotonic_s()
         offsets = {
-            TopicPartition(topics.TRADES, number): max(state.position, state.committed)
+            TopicPartition(self._params.source, number): max(state.position, state.committed)
             for number, state in self._states.items()
         }
         if self._is_transactional:
@@ -441,9 +458,11 @@ class Runner:
         counter("tapewatch_commits_total").labels(outcome="aborted").inc()
 
 
-def _fault_of(message: Message) -> InvalidRecordError:
+def _fault_of(message: Message, source: str) -> InvalidRecordError:
+    event = topics.spec(source).event
+    assert event is not None, f"{source} holds no events"
     try:
-        decode(message.value(), Trade)
+        decode(message.value(), event)
     except InvalidRecordError as error:
         return error
     raise AssertionError("an intake called a sound record invalid")

@@ -50,6 +50,7 @@ class SnapshotWriter:
         policy: when snapshots are written.
         eviction: when markets are forgotten.
         is_atomic: what is written becomes visible together with the input offsets.
+        topic: that they are written to.
 
     Attributes:
         written: snapshots since the start.
@@ -65,6 +66,7 @@ class SnapshotWriter:
         policy: SnapshotPolicy,
         eviction: EvictionPolicy,
         is_atomic: bool,
+        topic: str = topics.SNAPSHOTS,
     ) -> None:
         self._producer = producer
         self._step = step
@@ -72,6 +74,7 @@ class SnapshotWriter:
         self._policy = policy
         self._eviction = eviction
         self._is_atomic = is_atomic
+        self._topic = topic
         self._first = -1
         self.written = 0
         self.evicted = 0
@@ -131,7 +134,7 @@ class SnapshotWriter:
     def _finish(self, number: int, state: PartitionState, pending: PendingSnapshot, *, due_s: float) -> None:
         chunks = 0
         for key, value in pending.encoder.records():
-            self._producer.produce(topics.SNAPSHOTS, value, key=key, partition=number)
+            self._producer.produce(self._topic, value, key=key, partition=number)
             chunks += 1
         self._bury(number, state, pending.symbol, from_chunk=chunks)
         state.snapshotted(pending, chunks=chunks, due_s=due_s)
@@ -142,7 +145,7 @@ class SnapshotWriter:
         mark = state.marker(is_atomic=self._is_atomic)
         if mark is not None and mark.offset != state.resume_offset and state.snapshot_offsets:
             value = encode_marker(mark, fingerprint=self._step.fingerprint)
-            self._producer.produce(topics.SNAPSHOTS, value, key=RESUME_KEY, partition=number)
+            self._producer.produce(self._topic, value, key=RESUME_KEY, partition=number)
             state.resume_offset = mark.offset
 
     def _sweep(self, number: int, state: PartitionState) -> None:
@@ -159,7 +162,7 @@ class SnapshotWriter:
 
     def _bury(self, number: int, state: PartitionState, symbol: str, *, from_chunk: int) -> None:
         for index in range(from_chunk, state.snapshot_chunks.get(symbol, 0)):
-            self._producer.produce(topics.SNAPSHOTS, None, key=chunk_key(symbol, index), partition=number)
+            self._producer.produce(self._topic, None, key=chunk_key(symbol, index), partition=number)
 
 
 def note_eviction(number: int, symbol: str) -> None:

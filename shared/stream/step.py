@@ -5,12 +5,12 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
-from shared.events import Anomaly, DetectorConfig, Quarantine, Trade
+from shared.events import Anomaly, DetectorConfig, MarketTick, Quarantine, Trade
 
 # Data and parameters only, never code: arrays and scalars by name; nesting is written as `features/prices`.
 Array: TypeAlias = NDArray[Any]
 State: TypeAlias = dict[str, Array | int | float | str | bool]
-OutputEvent: TypeAlias = Anomaly | Quarantine
+OutputEvent: TypeAlias = Anomaly | Quarantine | MarketTick
 
 
 class Configured(NamedTuple):
