@@ -212,6 +212,36 @@ class Settings(BaseSettings):
     )
     detector_seed: int = _setting(1, unit="number", about="of all randomness", ge=0, le=2**31 - 1)
 
+    # What concerns several markets
+    detector_tick_interval_s: float = _setting(
+        1.0, unit="s", about="between two ticks of a market for the cross-market step", ge=0.1, le=60
+    )
+    detector_tick_move_bps: float = _setting(
+        5.0, unit="bps", about="move of a price that makes a tick sooner", gt=0, le=1_000
+    )
+    detector_cross_lateness_s: float = _setting(
+        2.0, unit="s", about="for which ticks of other markets are waited for", ge=0, le=60
+    )
+    detector_arbitrage_min_net_bps: float = _setting(
+        80.0,
+        unit="bps",
+        about="difference between venues, after fees, that is an opportunity",
+        gt=0,
+        le=10_000,
+    )
+    detector_arbitrage_fees_bps: float = _setting(
+        20.0, unit="bps", about="of buying on one venue and selling on the other", ge=0, le=1_000
+    )
+    detector_arbitrage_stale_s: float = _setting(
+        30.0, unit="s", about="silence after which a venue has no price", ge=1, le=600
+    )
+    detector_arbitrage_persist_s: int = _setting(
+        3, unit="s", about="for which a difference must last", ge=1, le=600
+    )
+    detector_arbitrage_same_quotes: Names = _setting(
+        ("USD", "USDT", "USDC"), unit="assets, ...", about="quote assets that count as one", min_length=1
+    )
+
     # Alerter
     alerter_min_severity: Severity = _setting(
         Severity.MEDIUM, unit="severity", about="lower ones are not sent"
@@ -261,6 +291,7 @@ class Settings(BaseSettings):
         "kraken_markets",
         "detector_enabled",
         "detector_shadow",
+        "detector_arbitrage_same_quotes",
         "telegram_chat_ids",
         mode="before",
     )

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks import arbitrage as arbitrage_benchmark
 from benchmarks import calibration as calibration_benchmark
 from benchmarks import engine as engine_benchmark
 from benchmarks import forest as forest_benchmark
@@ -83,6 +84,18 @@ def calibration(
 def pumps(write: WriteOption = None) -> None:
     """Pumps found, how soon, and false alarms before them, on recordings with labels."""
     pumps_benchmark.run(write=write)
+
+
+@app.command()
+def arbitrage(
+    data: Annotated[Path, typer.Option(envvar="REAL_DATA_DIR", help="folder of the real data")] = _REAL_DATA,
+    day: Annotated[str, typer.Option(help="folder in it, with tables of one day")] = "crash-2025-10-10",
+    calm_until: Annotated[str, typer.Option(help="HH:MM; before it an episode is a false alarm")] = "20:30",
+    crash: Annotated[tuple[str, str], typer.Option(help="HH:MM HH:MM, its span")] = ("21:10", "21:40"),
+    write: WriteOption = None,
+) -> None:
+    """Which differences between venues are told on the day of a crash, and false alarms before it."""
+    arbitrage_benchmark.run(folder=data / day, calm_until=calm_until, crash=crash, write=write)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 `python -m detector explain RECORDING --market M --at TIME` says why something was, or was not, an anomaly.
 `python -m detector config show|set|unset` shows and changes settings per market, class or for all, while
 detectors run.
+`python -m detector cross` is a worker of its own, one for all markets: it judges what concerns several.
 
 To scale out, start more of them with different `--instance` numbers; Kafka shares the partitions. The number
 makes the transactional id, so a restarted process fences what a killed one left open.
@@ -13,7 +14,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,19 +28,23 @@ import config
 from detector import explain as explaining
 from detector import settings_topic
 from detector.catalogue import CATALOGUE
+from detector.cross.engine import CrossEngine
+from detector.cross.params import ArbitrageParams, CrossParams
 from detector.engine import warm_up_kernels
 from detector.explain_source import trades_of, with_progress
 from detector.market_engines import MarketEngines
 from detector.params import EngineParams
 from detector.settings import config_faults, parsed
-from shared import logs, metrics
-from shared.clock import MICROSECONDS_PER_SECOND, SystemClock
+from detector.ticks import TickParams
+from shared import logs, metrics, topics
+from shared.clock import MICROSECONDS_PER_SECOND, Clock, SystemClock
 from shared.errors import ConfigError, RecordingError, TapewatchError
 from shared.events import SettingValue
 from shared.recordings.markets import market_of
 from shared.status import StatusReporter
 from shared.stream import fast_intake
 from shared.stream.eviction import EvictionPolicy
+from shared.stream.intake import TickIntake
 from shared.stream.kafka import KafkaBroker
 from shared.stream.overload import OverloadPolicy
 from shared.stream.report import report_runner
@@ -47,7 +52,9 @@ from shared.stream.runner import Runner, RunnerParams
 from shared.stream.settings_feed import SettingsFeed
 from shared.stream.snapshot_writer import SnapshotPolicy
 
-_WORKER = "detector"
+_WORKER: Final = "detector"
+_CROSS: Final = "cross"
+MakeRunner: TypeAlias = Callable[[config.Settings, KafkaBroker, RunnerParams, Clock, metrics.Health], Runner]
 _TIME_FORMATS: Final = [
     *("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M"),
     *("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M"),
@@ -78,9 +85,26 @@ def engine_params(settings: config.Settings) -> EngineParams:
             episode_quiet_s=settings.detector_episode_quiet_s,
             parole_s=settings.detector_parole_s,
             seed=settings.detector_seed,
+            ticks=TickParams(
+                interval_s=settings.detector_tick_interval_s, move_bps=settings.detector_tick_move_bps
+            ),
         )
     except ValueError as error:
         raise ConfigError([f"DETECTOR_ENABLED, DETECTOR_SHADOW: {error}"]) from error
+
+
+def cross_params(settings: config.Settings) -> CrossParams:
+    """Return the cross-market step's parameters from the settings."""
+    return CrossParams(
+        lateness_s=settings.detector_cross_lateness_s,
+        arbitrage=ArbitrageParams(
+            min_net_bps=settings.detector_arbitrage_min_net_bps,
+            fees_bps=settings.detector_arbitrage_fees_bps,
+            stale_s=settings.detector_arbitrage_stale_s,
+            persist_s=settings.detector_arbitrage_persist_s,
+            same_quotes=settings.detector_arbitrage_same_quotes,
+        ),
+    )
 
 
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
@@ -99,15 +123,26 @@ def main(
     instance: Annotated[int, typer.Option(min=1, help="number of this process on this machine")] = 1,
 ) -> None:
     """Judge the trades of the topic until stopped."""
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        _work(_WORKER, _detector, instance=instance)
+
+
+@app.command()
+def cross(
+    instance: Annotated[int, typer.Option(min=1, help="number of this process on this machine")] = 1,
+) -> None:
+    """Judge all markets together until stopped; a second one stands by, as there is one partition."""
+    _work(_CROSS, _cross, instance=instance)
+
+
+def _work(worker: str, make: MakeRunner, *, instance: int) -> None:
     settings = config.load_or_exit()
-    logs.configure(worker=_WORKER, level=settings.log_level)
+    logs.configure(worker=worker, level=settings.log_level)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        _run(settings, instance=f"{socket.gethostname()}-{instance}", stop=stop)
+        _run(settings, worker, make, instance=f"{socket.gethostname()}-{instance}", stop=stop)
     except TapewatchError as error:
         logs.get_logger().error("detector_failed", error=str(error), kind=type(error).__name__)
         print(error, file=sys.stderr)  # noqa: T201 - a sentence for whoever started us
@@ -228,33 +263,54 @@ def _sentences() -> Iterator[None]:
         raise SystemExit(1) from error
 
 
-def _run(settings: config.Settings, *, instance: str, stop: threading.Event) -> None:
+def _run(
+    settings: config.Settings, worker: str, make: MakeRunner, *, instance: str, stop: threading.Event
+) -> None:
     clock = SystemClock()
     health = metrics.Health(clock)
     metrics.serve(host=settings.metrics_host, port=settings.metrics_port, health=health)
-    params = engine_params(settings)
-    warm_up_kernels(params)
-    fast_intake.warm_up()
     broker = KafkaBroker(config.kafka_params(settings))
     broker.ensure_topics()
-    runner = Runner(
+    params = RunnerParams(
+        group=worker,
+        instance=instance,
+        guarantee=settings.processing_guarantee,
+        snapshots=SnapshotPolicy(interval_s=settings.detector_snapshot_interval_s),
+        eviction=EvictionPolicy(forget_after_s=settings.detector_forget_after_h * 3_600),
+    )
+    runner = make(settings, broker, params, clock, health)
+    status = StatusReporter(broker.producer(), worker=worker, instance=instance, clock=clock)
+    runner.run(stop, after_turn=lambda: report_runner(status, runner))
+
+
+def _detector(
+    settings: config.Settings, broker: KafkaBroker, params: RunnerParams, clock: Clock, health: metrics.Health
+) -> Runner:
+    engine = engine_params(settings)
+    warm_up_kernels(engine)
+    fast_intake.warm_up()
+    return Runner(
         broker=broker,
-        step=MarketEngines(params),
-        params=RunnerParams(
-            group=_WORKER,
-            instance=instance,
-            guarantee=settings.processing_guarantee,
-            snapshots=SnapshotPolicy(interval_s=settings.detector_snapshot_interval_s),
-            eviction=EvictionPolicy(forget_after_s=settings.detector_forget_after_h * 3_600),
-            overload=OverloadPolicy(shed_above_lag_s=settings.detector_shed_above_lag_s),
-        ),
+        step=MarketEngines(engine),
+        params=replace(params, overload=OverloadPolicy(shed_above_lag_s=settings.detector_shed_above_lag_s)),
         clock=clock,
         health=health,
         intake=fast_intake.chosen(settings.kafka_fast_reads),
         settings=SettingsFeed(broker, check=config_faults),
     )
-    status = StatusReporter(broker.producer(), worker=_WORKER, instance=instance, clock=clock)
-    runner.run(stop, after_turn=lambda: report_runner(status, runner))
+
+
+def _cross(
+    settings: config.Settings, broker: KafkaBroker, params: RunnerParams, clock: Clock, health: metrics.Health
+) -> Runner:
+    return Runner(
+        broker=broker,
+        step=CrossEngine(cross_params(settings)),
+        params=replace(params, source=topics.MARKET_TICKS, kept_in=topics.CROSS_SNAPSHOTS),
+        clock=clock,
+        health=health,
+        intake=TickIntake,
+    )
 
 
 if __name__ == "__main__":

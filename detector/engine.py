@@ -126,7 +126,7 @@ class Engine:
         emissions = self._emissions(evidence)
         if self._ticks is not None:
             emissions += [Emission(*told) for told in self._ticks.tell(batch, clock_us, emissions)]
-        # By trade; of one trade, what was stopped comes first, then the detectors in their order, then the tick.
+        # By trade; of one trade, what was stopped comes first, then detectors in their order, last its tick.
         placed = [(int(batch.order[row]), event) for row, event in emissions]
         return sorted(placed, key=lambda found: found[0])
 

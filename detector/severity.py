@@ -4,8 +4,8 @@ from typing import Final
 
 from shared.events import Severity
 
-# One trade, however large, is news and no emergency.
-_AT_MOST: Final = {"whale": Severity.HIGH}
+# One trade, however large, is news and no emergency; nor is a difference of prices.
+_AT_MOST: Final = {"whale": Severity.HIGH, "arbitrage": Severity.HIGH}
 
 
 def of_rarity(kind: str, *, rarity: float, threshold: float) -> Severity:

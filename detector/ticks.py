@@ -125,9 +125,7 @@ def _forced(opened: Iterable[int], n: int) -> BoolVector:
     return forced
 
 
-def _tick(
-    trade: Trade, trades: int, notional: float, flow: float, opened: tuple[Anomaly, ...]
-) -> MarketTick:
+def _tick(trade: Trade, trades: int, notional: float, flow: float, opened: tuple[Anomaly, ...]) -> MarketTick:
     return MarketTick(
         trade.exchange,
         trade.symbol,

@@ -1,7 +1,7 @@
 """The pipeline's processes in the order in which they start, and how each is started.
 
-A broker, then (for the demo) the simulator, then the readers (recorder, alerter, dashboard, detector), last
-the producer, so that nothing that the market says finds nobody listening.
+A broker, then (for the demo) the simulator, then the readers (recorder, alerter, dashboard, detector and its
+cross-market worker), last the producer, so that nothing that the market says finds nobody listening.
 """
 
 import json
@@ -21,7 +21,9 @@ from shared.clock import Clock
 from shared.errors import PortInUseError, PrerequisiteError
 
 _SIMULATOR_START_S: Final = 60.0
-READERS: Final = ("recorder", "alerter", "dashboard", "detector")
+READERS: Final = ("recorder", "alerter", "dashboard", "detector", "cross")
+# What is started otherwise than by `python -m` and its own name.
+_COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {"cross": ("detector", "cross")}
 _BROKER_WORDS: Final = {
     "external": "the broker at KAFKA_BOOTSTRAP_SERVERS (exactly once)",
     "apache-kafka": "a local Apache Kafka (exactly once)",
@@ -121,7 +123,7 @@ class Stack:
         supervisor = self._supervise(environ)
         for name in (*READERS, "producer"):
             self._tell(f"starting the {name}")
-            supervisor.start(_python(name, "-m", name))
+            supervisor.start(_python(name, "-m", *_COMMANDS.get(name, (name,))))
 
     def watch(self) -> None:
         """Restart what has crashed; call it often.
