@@ -145,6 +145,13 @@ class Settings(BaseSettings):
         le=10_000_000,
     )
 
+    producer_quotes: Literal["off", "book_ticker", "depth"] = _setting(
+        "off", unit="mode", about="quotes read beside the trades (Binance): the best ones, or order books"
+    )
+    producer_quote_levels: int = _setting(
+        20, unit="levels", about="of each side of an order book that are published", ge=1, le=200
+    )
+
     # Detector
     detector_enabled: Names = _setting(
         ("combined", "whale", "flash_crash", "pump_dump"),
@@ -407,6 +414,8 @@ def _contradictions(settings: Settings) -> list[str]:
     faults = []
     if settings.producer_stale_max_s < settings.producer_stale_min_s:
         faults.append("PRODUCER_STALE_MAX_S: must not be below PRODUCER_STALE_MIN_S")
+    if settings.producer_quotes != "off" and settings.exchange != "binance":
+        faults.append("PRODUCER_QUOTES: quotes are read from Binance only; remove it, or EXCHANGE")
     if settings.telegram_bot_token and not settings.telegram_chat_ids:
         faults.append("TELEGRAM_CHAT_IDS: name at least one chat, or remove TELEGRAM_BOT_TOKEN")
     if settings.slack_bot_token and not settings.slack_channel:

@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 import config
-from producer.app import ProducerApp, ProducerParams
+from producer.app import ProducerApp, ProducerParams, QuotesParams
 from producer.backfill import BackfillParams
 from producer.backoff import BackoffParams
 from producer.check import check
 from producer.connection import ConnectionParams
-from producer.exchanges import binance, coinbase, kraken
+from producer.exchanges import binance, binance_quotes, coinbase, kraken
 from producer.feed import FeedParams
 from producer.publisher import PublisherParams
 from producer.rest import RestClient, RestParams
@@ -59,6 +59,11 @@ def params_from(settings: config.Settings) -> ProducerParams:
         watchdog=WatchdogParams(first_trades=settings.producer_backfill_on_start_trades),
         publisher=PublisherParams(queue_trades=settings.producer_queue_trades),
         dead_letters=DeadLetterPolicy(),
+        quotes=None
+        if settings.producer_quotes == "off"
+        else QuotesParams(
+            venue=binance_quotes.venue(settings.producer_quotes), levels=settings.producer_quote_levels
+        ),
     )
 
 

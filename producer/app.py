@@ -1,10 +1,10 @@
 """The producer as a whole: what is built from what, which loops run, and how it stops.
 
 At the start the venue's markets are asked for until it answers, and the topic is asked where it ends. Then
-run, side by side: the connections, the filling of holes, the watch on silences, the hand-over to Kafka and
-the reports. An error in any of them ends all: the supervisor starts anew, and the tape goes on where the
-topic ends. A stop closes the connections first and flushes last; trades that still wait behind a hole are not
-published, because the next start fetches them in order.
+run, side by side: the connections (those of quotes apart from those of trades), the filling of holes, the
+watch on silences, the hand-over to Kafka and the reports. An error in any of them ends all: the supervisor
+starts anew, and the tape goes on where the topic ends. A stop closes the connections first and flushes last;
+trades that still wait behind a hole are not published, because the next start fetches them in order.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from producer.exchanges.protocol import Venue
 from producer.feed import Feed, FeedParams
 from producer.pipeline import Pipeline
 from producer.publisher import Publisher, PublisherParams
+from producer.quotes import BookKeeper, Quotes
 from producer.report import Report
 from producer.rest import RestClient, RestParams
 from producer.resume import last_positions
@@ -40,6 +41,19 @@ _REPORT_S: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
+class QuotesParams:
+    """Which quotes are read beside the trades.
+
+    Attributes:
+        venue: speaks for the streams of quotes.
+        levels: per side, how many of the best levels are published where depth is read.
+    """
+
+    venue: Venue
+    levels: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProducerParams:
     """Everything that can be set.
 
@@ -55,6 +69,7 @@ class ProducerParams:
         publisher: hand-over to Kafka.
         dead_letters: how many invalid frames are tolerated.
         resume: go on where the topic ends; otherwise start afresh.
+        quotes: None: no quotes.
     """
 
     markets: tuple[str, ...]
@@ -68,6 +83,7 @@ class ProducerParams:
     publisher: PublisherParams
     dead_letters: DeadLetterPolicy
     resume: bool = True
+    quotes: QuotesParams | None = None
 
 
 class ProducerApp:
@@ -115,7 +131,10 @@ class ProducerApp:
         status = StatusReporter(
             producers[1], worker="producer", instance=self._params.instance, clock=self._clock
         )
-        rest = RestClient(self._venue, self._params.rest, clock=self._clock, random=self._random)
+        quotes = self._params.quotes
+        # One client, because the venue's limits are on all questions: it must know those of quotes too.
+        venue = self._venue if quotes is None else quotes.venue
+        rest = RestClient(venue, self._params.rest, clock=self._clock, random=self._random)
         try:
             await self._until_stopped(stop, self._work(publisher, status, rest), status)
         except BrokerError:
@@ -185,6 +204,7 @@ class ProducerApp:
             is_listening=lambda: not feed.is_paused,
             replace=lambda symbol: feed.replace(symbol, "stale"),
         )
+        quotes = self._quotes(publisher, pipeline)
         report = Report(
             exchange=self._venue.name,
             status=status,
@@ -193,6 +213,7 @@ class ProducerApp:
             pipeline=pipeline,
             publisher=publisher,
             monitor=monitor,
+            quotes=quotes,
             symbols=[market.symbol for market in markets],
             clock=clock,
         )
@@ -202,6 +223,35 @@ class ProducerApp:
             group.create_task(watchdog.run())
             group.create_task(self._pump(pipeline, publisher, feed, monitor))
             group.create_task(self._report(report))
+            for quote_task in self._quote_tasks(quotes, rest, markets):
+                group.create_task(quote_task)
+
+    def _quotes(self, publisher: Publisher, pipeline: Pipeline) -> Quotes | None:
+        params = self._params.quotes
+        if params is None:
+            return None
+        return Quotes(
+            exchange=self._venue.name,
+            levels=params.levels,
+            publisher=publisher,
+            set_aside=pipeline.set_aside,
+        )
+
+    def _quote_tasks(
+        self, quotes: Quotes | None, rest: RestClient, markets: Sequence[Market]
+    ) -> list[Coroutine[None, None, None]]:
+        params = self._params.quotes
+        if quotes is None or params is None:
+            return []
+        feed = Feed(
+            venue=params.venue,
+            markets=markets,
+            params=self._params.feed,
+            clock=self._clock,
+            random=self._random,
+            sink=quotes,
+        )
+        return [feed.run(), BookKeeper(rest, quotes, markets).run()]
 
     async def _load_markets(self, rest: RestClient, status: StatusReporter) -> Sequence[Market]:
         """Ask for the venue's markets until it answers; a market that it does not list is a ConfigError."""

@@ -93,7 +93,7 @@ class Pipeline:
             elif isinstance(event, LatestTrade):
                 self._tape.expect(event.symbol, event.trade_id, now_s=now_s)
             elif isinstance(event, InvalidFrame):
-                self._set_aside(event, source=f"{self._exchange}:websocket")
+                self.set_aside(event, f"{self._exchange}:websocket")
         if trades:
             self._apply(self._tape.feed(trades, now_s=now_s))
 
@@ -120,7 +120,7 @@ class Pipeline:
     def on_backfilled(self, trades: Sequence[Trade], invalid: Sequence[InvalidFrame]) -> None:
         """Take a page of REST."""
         for row in invalid:
-            self._set_aside(row, source=f"{self._exchange}:rest")
+            self.set_aside(row, f"{self._exchange}:rest")
         duplicates = self._tape.duplicates_total
         self._apply(self._tape.feed(trades, now_s=self._clock.monotonic_s()))
         self.backfilled_total += len(trades) - (self._tape.duplicates_total - duplicates)
@@ -133,6 +133,28 @@ class Pipeline:
         """Return when the publisher can take another page."""
         while self._publisher.is_full:  # noqa: ASYNC110 - a level, not an event: it falls as Kafka takes records
             await asyncio.sleep(_ROOM_POLL_S)
+
+    def set_aside(self, frame: InvalidFrame, source: str) -> None:
+        """Publish a frame that is invalid as a dead letter.
+
+        Raises:
+            DeadLetterLimitError: too many frames are invalid.
+        """
+        self.invalid_total += 1
+        counter("tapewatch_frames_invalid_total").labels(exchange=self._exchange).inc()
+        letter = cut_to_fit(
+            DeadLetter(
+                source=source,
+                partition=-1,
+                offset=-1,
+                key=b"",
+                payload=frame.payload,
+                reason=frame.reason,
+                time_us=self._clock.now_us(),
+            )
+        )
+        self._publisher.publish(letter, key=source)
+        self._limit.note(self._clock.monotonic_s())
 
     def _apply(self, output: TapeOutput) -> None:
         self._publisher.publish_trades(output.trades)
@@ -165,20 +187,3 @@ class Pipeline:
                 reason=gap.reason,
             )
             self._publisher.publish(gap, key=gap.symbol)
-
-    def _set_aside(self, frame: InvalidFrame, *, source: str) -> None:
-        self.invalid_total += 1
-        counter("tapewatch_frames_invalid_total").labels(exchange=self._exchange).inc()
-        letter = cut_to_fit(
-            DeadLetter(
-                source=source,
-                partition=-1,
-                offset=-1,
-                key=b"",
-                payload=frame.payload,
-                reason=frame.reason,
-                time_us=self._clock.now_us(),
-            )
-        )
-        self._publisher.publish(letter, key=source)
-        self._limit.note(self._clock.monotonic_s())

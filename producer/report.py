@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from producer.feed import Feed
 from producer.pipeline import Pipeline
 from producer.publisher import Publisher
+from producer.quotes import Quotes
 from producer.staleness import StalenessMonitor
 from producer.tape import Tape
 from producer.timing import Timing
 from shared.clock import Clock
-from shared.metrics import counter, gauge
+from shared.metrics import CounterName, counter, gauge
 from shared.status import StatusReporter
 
 
@@ -24,6 +25,7 @@ class Report:
         pipeline: knows gaps and skew.
         publisher: knows the queue.
         monitor: knows the silences.
+        quotes: knows what became of quotes; None where none are read.
         symbols: markets to tell about.
         clock: the time.
     """
@@ -38,6 +40,7 @@ class Report:
         pipeline: Pipeline,
         publisher: Publisher,
         monitor: StalenessMonitor,
+        quotes: Quotes | None,
         symbols: Sequence[str],
         clock: Clock,
     ) -> None:
@@ -48,9 +51,10 @@ class Report:
         self._pipeline = pipeline
         self._publisher = publisher
         self._monitor = monitor
+        self._quotes = quotes
         self._symbols = tuple(symbols)
         self._clock = clock
-        self._counted = dict.fromkeys(("published", "duplicate", "backfilled"), 0)
+        self._counted: dict[CounterName, int] = {}
         self._late: dict[str, int] = {}
         self._said_s = clock.monotonic_s()
         self._said_trades = 0
@@ -82,6 +86,7 @@ class Report:
                 "queue_trades": self._publisher.queued,
                 "waiting_trades": self._tape.waiting_total,
                 "skew_ms": self._pipeline.skew_us / 1_000,
+                **self._quote_figures(),
             },
             markets={symbol: self._market(symbol, now_s) for symbol in self._symbols},
         )
@@ -98,6 +103,16 @@ class Report:
             figures["late_total"] = timing.late_total
             self._show(symbol, timing)
         return figures
+
+    def _quote_figures(self) -> dict[str, float]:
+        if self._quotes is None:
+            return {}
+        counts = self._quotes.counts
+        return {
+            "quotes_total": counts.published,
+            "quotes_dropped_total": counts.dropped,
+            "books_resynced_total": counts.resynced,
+        }
 
     def _show(self, symbol: str, timing: Timing) -> None:
         labels = {"exchange": self._exchange, "symbol": symbol}
@@ -119,16 +134,19 @@ class Report:
 
     def _update_metrics(self) -> None:
         label = {"exchange": self._exchange}
-        totals = {
-            "published": self._publisher.trades_total,
-            "duplicate": self._tape.duplicates_total,
-            "backfilled": self._pipeline.backfilled_total,
+        totals: dict[CounterName, int] = {
+            "tapewatch_trades_published_total": self._publisher.trades_total,
+            "tapewatch_trades_duplicate_total": self._tape.duplicates_total,
+            "tapewatch_trades_backfilled_total": self._pipeline.backfilled_total,
         }
-        grown = {name: total - self._counted[name] for name, total in totals.items()}
+        if self._quotes is not None:
+            counts = self._quotes.counts
+            totals["tapewatch_quotes_published_total"] = counts.published
+            totals["tapewatch_quotes_dropped_total"] = counts.dropped
+            totals["tapewatch_books_resynced_total"] = counts.resynced
+        for name, total in totals.items():
+            counter(name).labels(**label).inc(total - self._counted.get(name, 0))
         self._counted = totals
-        counter("tapewatch_trades_published_total").labels(**label).inc(grown["published"])
-        counter("tapewatch_trades_duplicate_total").labels(**label).inc(grown["duplicate"])
-        counter("tapewatch_trades_backfilled_total").labels(**label).inc(grown["backfilled"])
         gauge("tapewatch_connections").labels(**label).set(self._feed.open_connections)
         gauge("tapewatch_queue_records").labels(queue="kafka").set(self._publisher.queued)
         gauge("tapewatch_queue_records").labels(queue="tape").set(self._tape.waiting_total)

@@ -8,16 +8,19 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 import httpx
 
+from producer.book import BookSnapshot
 from producer.exchanges.markets import Market, MarketMap
 from producer.exchanges.protocol import RestRequest, TradePage, Venue
 from producer.weights import WeightBudget
 from shared.clock import Clock
 from shared.errors import ExchangeError, ExchangeUnavailableError, RateLimitedError
 from shared.logs import get_logger
+
+_Answer = TypeVar("_Answer")
 
 _TOO_MANY_REQUESTS: Final = 429
 _BANNED: Final = 418
@@ -110,16 +113,43 @@ class RestClient:
             ExchangeError: the venue refused, answered nonsense, or was not to be had in all attempts.
         """
         rest = self._venue.rest
-        request = rest.trades_request(market, from_id=from_id, after_us=after_us, limit=limit)
+        page = await self._ask(
+            rest.trades_request(market, from_id=from_id, after_us=after_us, limit=limit),
+            lambda body: rest.read_trades(body, market, received_time_us=self._clock.now_us()),
+            is_wanted=is_wanted,
+            is_urgent=is_urgent,
+        )
+        return page or TradePage([], [])
+
+    async def book(self, market: Market) -> BookSnapshot:
+        """Return a market's whole order book; trades go before it.
+
+        Raises:
+            ExchangeError: the venue refused, answered nonsense, or was not to be had in all attempts.
+        """
+        rest = self._venue.book_rest
+        assert rest is not None, "this venue is not asked for books"
+        book = await self._ask(rest.book_request(market), rest.read_book, is_urgent=False)
+        if book is None:
+            raise ExchangeError(self._venue.name, detail="the answer is empty")
+        return book
+
+    async def _ask(
+        self,
+        request: RestRequest,
+        read: Callable[[bytes], _Answer],
+        *,
+        is_wanted: Callable[[], bool] = _always,
+        is_urgent: bool,
+    ) -> _Answer | None:
+        """Ask until there is an answer, and return what it says; None when it is no longer wanted."""
         keep_free = 0 if is_urgent else (self._params.weight_per_minute - request.weight) // 2
         attempt = 0
         while True:
             attempt += 1
             try:
                 payload = await self._ask_once(request, is_wanted, keep_free=keep_free)
-                if not payload:
-                    return TradePage([], [])
-                return rest.read_trades(payload, market, received_time_us=self._clock.now_us())
+                return read(payload) if payload else None
             except RateLimitedError as error:
                 # The next attempt waits there; some venues order it in the body of a sound answer.
                 self._budget.block(error.retry_after_s, self._clock.monotonic_s())

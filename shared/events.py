@@ -48,6 +48,40 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     received_time_us: TimeUs
 
 
+class Quote(Event, frozen=True, kw_only=True, gc=False):
+    """What stood in a venue's order book at a moment: the best bid and ask, and, where depth is kept, more.
+
+    Attributes:
+        exchange: venue, lower case.
+        symbol: market; the Kafka key.
+        update_id: the venue's id of the book's last change, increasing within venue and market, not by one.
+        event_time_us: when the book changed, by the venue's clock; when we received it where the venue does
+            not say (`book_ticker`).
+        received_time_us: when we received it, by our clock.
+        bid: highest price that is bid, in quote units per base unit.
+        bid_quantity: base units at that price.
+        ask: lowest price that is asked.
+        ask_quantity: base units at that price.
+        bids: with depth, the best levels as price and quantity, best first, `bid` among them; else empty.
+        asks: the same of the asks.
+        is_continuous: false when quotes of this market may be missing before this one: the first one, after
+            a hole in the venue's changes, or after quotes that were dropped because Kafka was too slow.
+    """
+
+    exchange: Exchange
+    symbol: Symbol
+    update_id: TradeId
+    event_time_us: TimeUs
+    received_time_us: TimeUs
+    bid: PositiveFloat
+    bid_quantity: PositiveFloat
+    ask: PositiveFloat
+    ask_quantity: PositiveFloat
+    bids: list[tuple[float, float]] = msgspec.field(default_factory=list)
+    asks: list[tuple[float, float]] = msgspec.field(default_factory=list)
+    is_continuous: bool = True
+
+
 class Severity(StrEnum):
     """How much a person should care, lowest first. Derived from rarity and kind in `detector/severity.py`."""
 

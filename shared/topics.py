@@ -17,6 +17,7 @@ from shared.events import (
     DetectorConfig,
     MarketTick,
     Quarantine,
+    Quote,
     TapeGap,
     Trade,
     WorkerStatus,
@@ -26,6 +27,7 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 
 TRADES: Final = "trades"
+QUOTES: Final = "quotes"
 ANOMALIES: Final = "anomalies"
 SNAPSHOTS: Final = "snapshots"
 MARKET_TICKS: Final = "market-ticks"
@@ -86,6 +88,14 @@ TOPICS: Final[tuple[TopicSpec, ...]] = (
         key="symbol",
         per_market=True,
         retention_ms=DAY_MS,
+    ),
+    TopicSpec(
+        name=QUOTES,
+        purpose="best bids and asks, or the best levels of order books, if PRODUCER_QUOTES asks for them",
+        event=Quote,
+        key="symbol",
+        per_market=True,
+        retention_ms=6 * HOUR_MS,
     ),
     TopicSpec(
         name=ANOMALIES,

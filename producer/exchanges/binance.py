@@ -114,9 +114,9 @@ def to_us(time: int) -> int:
     return time * 1_000 if time < _MILLISECONDS_BELOW else time
 
 
-def stream_of(market: Market) -> str:
-    """Return the name of a market's trade stream."""
-    return f"{market.native.lower()}@trade"
+def stream_of(market: Market, stream: str = "trade") -> str:
+    """Return the name of one of a market's streams."""
+    return f"{market.native.lower()}@{stream}"
 
 
 class BinanceProtocol:
@@ -124,15 +124,17 @@ class BinanceProtocol:
 
     Args:
         markets: to subscribe to on this connection.
+        stream: which of each market's streams.
 
     Raises:
         ValueError: there are more markets than a connection may hold.
     """
 
-    def __init__(self, markets: Sequence[Market]) -> None:
+    def __init__(self, markets: Sequence[Market], *, stream: str = "trade") -> None:
         if len(markets) > MAX_STREAMS:
             raise ValueError(f"{len(markets)} streams do not fit on a connection: {MAX_STREAMS} do")
         self.ignored: Counter[str] = Counter()
+        self._stream = stream
         self._by_native = {market.native: market for market in markets}
         self._pending = {
             number: tuple(markets[start : start + _STREAMS_PER_MESSAGE])
@@ -149,7 +151,11 @@ class BinanceProtocol:
         return [
             OutgoingFrame(
                 msgspec.json.encode(
-                    {"method": "SUBSCRIBE", "params": [stream_of(market) for market in markets], "id": number}
+                    {
+                        "method": "SUBSCRIBE",
+                        "params": [stream_of(market, self._stream) for market in markets],
+                        "id": number,
+                    }
                 ).decode(),
                 (number - 1) * _MESSAGE_INTERVAL_S,
             )
@@ -182,9 +188,9 @@ class BinanceProtocol:
             kind = _Kind() if body.startswith(b"[") else _kinds.decode(body)
         except INVALID as error:
             return (InvalidFrame(frame, str(error)),)
-        if kind.e == "trade" and envelope.data:
+        if kind.e == self._stream and envelope.data:
             return (InvalidFrame(frame, fault),)
-        if kind.e == "trade":
+        if kind.e == self._stream:
             return self._raw_trade(frame, received_time_us)
         if kind.e == "serverShutdown":
             return (ShutdownAnnounced(to_us(kind.E)),)

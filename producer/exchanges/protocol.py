@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from typing import Protocol as Interface
 
+from producer.book import BookChange, BookSnapshot, Level
 from producer.exchanges.markets import Market, MarketMap
 from shared.events import Trade
 
@@ -48,6 +49,25 @@ class LatestTrade(NamedTuple):
     trade_id: int
 
 
+class BookTicker(NamedTuple):
+    """The best bid and ask of a market after a change of its book, price and quantity each."""
+
+    symbol: str
+    update_id: int
+    received_time_us: int
+    bid: Level
+    ask: Level
+
+
+class BookUpdate(NamedTuple):
+    """Changes of a market's book, told together."""
+
+    symbol: str
+    change: BookChange
+    event_time_us: int
+    received_time_us: int
+
+
 class InvalidFrame(NamedTuple):
     """Bytes that should have been a trade or an answer and are not."""
 
@@ -56,7 +76,15 @@ class InvalidFrame(NamedTuple):
 
 
 FrameEvent = (
-    Trade | PastTrades | LatestTrade | Subscribed | SubscriptionRefused | ShutdownAnnounced | InvalidFrame
+    Trade
+    | PastTrades
+    | LatestTrade
+    | BookTicker
+    | BookUpdate
+    | Subscribed
+    | SubscriptionRefused
+    | ShutdownAnnounced
+    | InvalidFrame
 )
 
 
@@ -161,6 +189,22 @@ class Rest(Interface):
         ...
 
 
+class BookRest(Interface):
+    """How a venue is asked for a whole order book."""
+
+    def book_request(self, market: Market) -> RestRequest:
+        """Return the question for a market's book."""
+        ...
+
+    def read_book(self, payload: bytes) -> BookSnapshot:
+        """Return the book that an answer holds.
+
+        Raises:
+            ExchangeError: the answer is no book.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Venue:
     """A venue as the producer sees it.
@@ -177,6 +221,7 @@ class Venue:
             sends no heartbeats.
         protocol: makes the state of a new connection for some markets.
         rest: how it is asked over HTTP.
+        book_rest: how it is asked for order books; None where that is not known.
     """
 
     name: str
@@ -189,3 +234,4 @@ class Venue:
     heartbeat_timeout_s: float | None
     protocol: Callable[[Sequence[Market]], Protocol]
     rest: Rest
+    book_rest: BookRest | None = None

@@ -24,12 +24,14 @@ class StubExchange:
         absent: (native, id) that REST does not have.
         refusals: answers that REST gives first, in order.
         statuses: market statuses by native name.
+        books: answers of REST to a question for a market's order book.
         is_silent: subscriptions are not confirmed and nothing is sent.
     """
 
     def __init__(self, natives: list[str]) -> None:
         self.statuses = dict.fromkeys(natives, "TRADING")
         self.tapes: dict[str, list[dict[str, object]]] = {native: [] for native in natives}
+        self.books: dict[str, dict[str, object]] = {}
         self.dropped: set[tuple[str, int]] = set()
         self.absent: set[tuple[str, int]] = set()
         self.refusals: deque[Refusal] = deque()
@@ -53,6 +55,7 @@ class StubExchange:
         app.router.add_get("/stream", self._stream)
         app.router.add_get("/api/v3/exchangeInfo", self._exchange_info)
         app.router.add_get("/api/v3/historicalTrades", self._historical_trades)
+        app.router.add_get("/api/v3/depth", self._depth)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
@@ -91,10 +94,10 @@ class StubExchange:
             native, json.dumps({"stream": f"{native.lower()}@trade", "data": event(native, number)})
         )
 
-    async def send(self, native: str, text: str) -> None:
+    async def send(self, native: str, text: str, *, stream: str = "trade") -> None:
         """Send any text to the subscribers of a market."""
         for socket, streams in list(self.subscribers):
-            if not self.is_silent and f"{native.lower()}@trade" in streams and not socket.closed:
+            if not self.is_silent and f"{native.lower()}@{stream}" in streams and not socket.closed:
                 await socket.send_str(text)
 
     async def announce_shutdown(self) -> None:
@@ -146,6 +149,9 @@ class StubExchange:
             for n, s in self.statuses.items()
         ]
         return self._refusal(request) or web.json_response({"symbols": rows, "timezone": "UTC"})
+
+    async def _depth(self, request: web.Request) -> web.Response:
+        return self._refusal(request) or web.json_response(self.books[request.query["symbol"]])
 
     async def _historical_trades(self, request: web.Request) -> web.Response:
         if (refusal := self._refusal(request)) is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from random import Random
@@ -10,10 +11,11 @@ from typing import TypeVar
 import msgspec
 import pytest
 
-from producer.app import ProducerApp, ProducerParams
+from producer.app import ProducerApp, ProducerParams, QuotesParams
 from producer.backfill import BackfillParams
 from producer.backoff import BackoffParams
 from producer.connection import ConnectionParams
+from producer.exchanges import binance_quotes
 from producer.exchanges.binance import VENUE
 from producer.feed import FeedParams
 from producer.publisher import PublisherParams
@@ -25,7 +27,7 @@ from shared import topics
 from shared.clock import SystemClock
 from shared.codec import decode
 from shared.errors import ConfigError, DeadLetterLimitError
-from shared.events import DeadLetter, TapeGap, Trade, WorkerStatus
+from shared.events import DeadLetter, Quote, TapeGap, Trade, WorkerStatus
 from shared.metrics import Health
 from shared.stream.broker import Producer
 from shared.stream.dead_letters import DeadLetterPolicy
@@ -348,5 +350,50 @@ def test_a_slow_kafka_closes_the_connections_and_loses_nothing() -> None:
             await until(lambda: last in ids(broker), "all that was missed")
         assert ids(broker) == list(range(1015, last + 1))
         assert not read(broker, TapeGap)
+
+    scenario(body)
+
+
+def test_quotes_come_beside_the_trades_and_a_lost_change_fetches_the_book_anew(
+    broker: MemoryBroker,
+) -> None:
+    async def update(exchange: StubExchange, first_id: int, bid: str) -> None:
+        data = {
+            "e": "depthUpdate",
+            "E": 1_770_000_000_000_000,
+            "s": NATIVE,
+            "U": first_id,
+            "u": first_id + 1,
+            "b": [[bid, "1"]],
+            "a": [],
+        }
+        text = json.dumps({"stream": "btcusdt@depth@100ms", "data": data})
+        await exchange.send(NATIVE, text, stream="depth@100ms")
+
+    async def body(exchange: StubExchange) -> None:
+        exchange.books[NATIVE] = {"lastUpdateId": 10, "bids": [["99", "1"]], "asks": [["101", "1"]]}
+        params = replace(
+            params_for(exchange), quotes=QuotesParams(venue=binance_quotes.venue("depth"), levels=2)
+        )
+        async with running(exchange, broker, params):
+            await until(lambda: len(exchange.messages) == 2, "both connections are subscribed")
+            await update(exchange, 11, "99.5")
+            await until(lambda: len(read(broker, Quote)) == 1, "a first quote")
+            await update(exchange, 13, "99.6")
+            await until(lambda: len(read(broker, Quote)) == 2, "a second quote")
+            exchange.books[NATIVE]["lastUpdateId"] = 20
+            await update(exchange, 21, "99.7")
+            await until(lambda: len(read(broker, Quote)) == 3, "a quote after the hole")
+            number = await exchange.trade(NATIVE)
+            await until(lambda: ids(broker)[-1:] == [number], "trades come as ever")
+        quotes = read(broker, Quote)
+        assert [(q.update_id, q.bid, q.is_continuous) for q in quotes] == [
+            (12, 99.5, False),
+            (14, 99.6, True),
+            (22, 99.7, False),
+        ]
+        assert quotes[1].bids == [(99.6, 1.0), (99.5, 1.0)]
+        statuses = read(broker, WorkerStatus)
+        assert statuses[-1].figures["quotes_total"] <= 3
 
     scenario(body)

@@ -1,5 +1,6 @@
 """Real recordings through the real parser and tape: everything is read, and continuity judged rightly."""
 
+import bisect
 import csv
 import gzip
 import json
@@ -10,11 +11,13 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from producer.book import BookSnapshot, OrderBook
 from producer.exchanges.binance import BinanceProtocol
+from producer.exchanges.binance_quotes import BinanceBookRest, BinanceQuotes
 from producer.exchanges.coinbase import CoinbaseProtocol
 from producer.exchanges.kraken import KrakenProtocol, KrakenRest
 from producer.exchanges.markets import Market
-from producer.exchanges.protocol import FrameEvent, InvalidFrame, PastTrades
+from producer.exchanges.protocol import BookTicker, BookUpdate, FrameEvent, InvalidFrame, PastTrades
 from producer.tape import FillRequest, Position, Tape, TapeParams
 from shared.events import Trade
 
@@ -199,3 +202,59 @@ def test_frames_of_krakens_first_protocol_are_passed_over_and_its_pairs_read() -
         frames += 1
         assert not [e for e in protocol.receive(frame, time_us) if isinstance(e, InvalidFrame)]
     assert protocol.ignored.total() == frames > 4_000
+
+
+@pytest.mark.parametrize("native", ["BTCUSDT", "ETHUSDT"])
+def test_the_book_from_depth_has_the_best_prices_of_the_ticker(native: str) -> None:
+    """Two streams of one book, kept apart: the ticker knows nothing of the changes, and says the same."""
+    markets = [market(native, "USDT")]
+    depth, ticker = BinanceQuotes(markets, mode="depth"), BinanceQuotes(markets, mode="book_ticker")
+    book, tickers, best = OrderBook(20), [], []
+    with gzip.open(FRAMES / "binance-spot" / f"{native.lower()}_20240808.gz", "rb") as file:
+        for line in file:
+            _, _, frame = line.strip().partition(b" ")
+            tickers += [e for e in ticker.receive(frame, 0) if isinstance(e, BookTicker)]
+            for event in depth.receive(frame, 0):
+                assert isinstance(event, BookUpdate)
+                if not book.is_whole:
+                    # The recording has no snapshot: the book is known as far as it has changed since.
+                    assert book.load(BookSnapshot(event.change.first_id - 1, [], [], 1_000))
+                assert book.apply(event.change)
+                bids, asks = book.best()
+                best.append((book.last_id, bids[:1], asks[:1]))
+    assert book.resyncs_total == 1, "ids follow each other over all of it"
+    ids = [event.update_id for event in tickers]
+    agreeing = sum(
+        ([told.bid], [told.ask]) == (bid, ask)
+        for number, bid, ask in best[300:]
+        if (told := tickers[bisect.bisect_right(ids, number) - 1])
+    )
+    assert len(best) > 3_400
+    assert agreeing >= len(best) - 302
+
+
+@pytest.mark.parametrize("name", ["BINANCE", "BINANCE_US"])
+def test_books_begin_with_the_recorded_snapshots(name: str) -> None:
+    lines = zstandard.open(FRAMES / "venues" / f"{name}.jsonl.zst", "rt", encoding="utf-8")
+    with lines:
+        records = [json.loads(line) for line in lines]
+    answers = {
+        record["url"].partition("symbol=")[2].partition("&")[0]: record["data"].encode()
+        for record in records
+        if record["t"] == "http" and "/depth?" in record["url"]
+    }
+    assert len(answers) == 4
+    markets = [market(native, native[-4:]) for native in answers]
+    protocol = BinanceQuotes(markets, mode="depth")
+    books = {market_.symbol: OrderBook(20) for market_ in markets}
+    for record in records:
+        if record["t"] == "recv":
+            for event in protocol.receive(record["data"].encode(), 0):
+                if isinstance(event, BookUpdate):
+                    books[event.symbol].apply(event.change)
+    for market_ in markets:
+        # Every change waits; those before the snapshot are passed over, the others join it without a hole.
+        assert books[market_.symbol].load(BinanceBookRest().read_book(answers[market_.native]))
+        bids, asks = books[market_.symbol].best()
+        assert len(bids) == len(asks) == 20
+        assert bids[0][0] < asks[0][0]
