@@ -342,12 +342,18 @@ class Settings(BaseSettings):
         return (init_settings,)
 
 
-def load(*, environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
+def load(
+    *,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> Settings:
     """Return the checked settings.
 
     Args:
         environ: the environment; the process's own by default.
         folder: where `.env` and `config.yaml` may lie; the current folder by default.
+        overrides: what beats them all, by name; none by default.
 
     Raises:
         ConfigError: with one sentence per fault: unknown names, wrong types, values out of bounds.
@@ -362,6 +368,7 @@ def load(*, environ: Mapping[str, str] | None = None, folder: Path | None = None
         ("config.yaml", _read_yaml(folder / "config.yaml", faults)),
         (".env", dotenv_values(folder / ".env")),
         ("environment", from_env),
+        ("overrides", overrides or {}),
     ):
         for name, value in entries.items():
             field = str(name).lower()
@@ -379,6 +386,19 @@ def load(*, environ: Mapping[str, str] | None = None, folder: Path | None = None
     if faults or settings is None:
         raise ConfigError(faults)
     return settings
+
+
+def read_settings(path: Path) -> dict[str, object]:
+    """Return the settings of a file in the form of `config.yaml`, unchecked.
+
+    Raises:
+        ConfigError: it is no mapping.
+    """
+    faults: list[str] = []
+    values = _read_yaml(path, faults)
+    if faults:
+        raise ConfigError(faults)
+    return values
 
 
 def _read_yaml(path: Path, faults: list[str]) -> dict[str, object]:

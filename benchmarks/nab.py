@@ -24,7 +24,7 @@ from rich.progress import track
 from benchmarks import pictures
 from benchmarks.report import Row, Table, show_tables
 from detector.arrays import FloatVector, IntVector
-from detector.evaluation import NAB_PROFILES, NAB_STANDARD, NabSeries, nab_score
+from detector.evaluation.nab import NAB_PROFILES, NAB_STANDARD, NabSeries, nab_score
 from detector.online.univariate import Univariate, UnivariateParams
 from shared.errors import TapewatchError
 from shared.pictures import check_path

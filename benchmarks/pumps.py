@@ -1,35 +1,40 @@
 """Pumps found, how soon, and false alarms before them, on recorded markets with hand-flagged starts.
 
-An event is a pump that was announced on Telegram; its truth is the labelled chunk in which it starts (La
-Morgia et al., ICCCN 2020, chunks of 25 s). Found within five minutes counts; an alarm more than a minute
-before is false; the first day of a market only warms up. `left out` chooses threshold and weights on nine
-tenths of the markets, at most `_TARGET` false alarms per market and 30 days, and scores the last tenth.
+The truth are the labelled chunks in which pumps start (La Morgia et al., ICCCN 2020, chunks of 25 s), matched
+as `python -m detector evaluate` does it (`detector/evaluation/matching.py`). `left out` chooses threshold and
+weights on nine tenths of the coins, at most `_TARGET` false alarms per market and 30 days, and scores the
+last tenth. News must not be taken for pumps: `benchmarks/news_spikes.py`.
 """
 
-import csv
 import itertools
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from benchmarks import news_spikes
 from benchmarks.report import Row, Table, show_tables
 from detector.arrays import FloatMatrix, IntVector
-from detector.event_matching import MatchParams, MatchResult, Watch, match, share_interval
+from detector.evaluation.events import Alarm, Span, Truth
+from detector.evaluation.intervals import share_interval
+from detector.evaluation.matching import Outcome, Tally, match
+from detector.evaluation.rules import RULES
+from detector.evaluation.tapes import MarketTape
+from detector.evaluation.truth import read_truth
+from detector.explain_source import utc
 from detector.features import FeatureParams, Features, Tape
 from detector.patterns.pump_dump import PUMP_FEATURES, WINDOW_S, PumpDump, PumpDumpParams
 from detector.runs import Runs
 from shared.errors import TapewatchError
 
 _CHUNK: Final = 25
-_NEAR: Final = timedelta(hours=1)
+_VENUE: Final = "binance"
 _FOLDS: Final = 10
 _TARGET: Final = 0.9
 _THRESHOLDS: Final = tuple(np.arange(5.0, 8.6, 0.2).round(1).tolist())
@@ -38,17 +43,21 @@ _TERMS: Final = ("rise", "volume bought", "trades", "rush orders", "imbalance", 
 
 
 class Pumped(NamedTuple):
-    """A market with its pump.
+    """A recorded market with its pumps.
 
     Attributes:
-        watch: name, first trade and labelled start.
+        name: of the file.
+        tape: what was traded.
         rows: n rows of features.
         clock_us: n event times.
+        truths: labelled starts on the market.
     """
 
-    watch: Watch
+    name: str
+    tape: MarketTape
     rows: FloatMatrix
     clock_us: IntVector
+    truths: list[Truth]
 
 
 def run(*, write: Path | None) -> None:
@@ -65,38 +74,36 @@ def run(*, write: Path | None) -> None:
     if not markets:
         raise TapewatchError(f"there are no labelled pumps in {folder}; set REAL_DATA_DIR")
     usual = PumpDumpParams()
-    alarms = {params: _alarms(markets, params) for params in _variants(usual)}
+    tallies = {params: _tallies(markets, params) for params in _variants(usual)}
     started_s = time.process_time()
-    whole = _matched(markets, _alarms(markets, usual), range(len(markets)))
+    outcomes = _outcomes(markets, usual)
     trades = sum(len(market.rows) for market in markets)
     cost_us = (time.process_time() - started_s) / trades * 1e6
+    whole = Tally.of_all([outcome.tally for outcome in outcomes])
     curve = [replace(usual, threshold=threshold) for threshold in _THRESHOLDS if threshold >= 6.0]
     tables = [
         Table(
-            title=f"in sample, {len(markets)} pumps",
+            title=f"in sample, {whole.events} pumps in {len(markets)} recordings",
             rows=[
                 _row("defaults", whole),
                 Row(name="cost of the stage", values={"cpu_us_per_trade": cost_us}),
             ],
-            note=f"missed: {', '.join(whole.missed)}",
+            note=f"missed: {', '.join(_missed(outcomes))}",
         ),
         Table(
-            title=f"left out, {_FOLDS} folds, {_ROUNDS} shuffles",
+            title=f"left out by coin, {_FOLDS} folds, {_ROUNDS} shuffles",
             rows=[
                 _left_out(
                     "threshold chosen",
                     markets,
-                    {p: a for p, a in alarms.items() if p.weights == usual.weights},
+                    {params: found for params, found in tallies.items() if params.weights == usual.weights},
                 ),
-                _left_out("threshold and weights chosen", markets, alarms),
+                _left_out("threshold and weights chosen", markets, tallies),
             ],
         ),
         Table(
             title="by threshold, in sample",
-            rows=[
-                _row(f"{params.threshold:.1f}", _matched(markets, alarms[params], range(len(markets))))
-                for params in curve
-            ],
+            rows=[_row(f"{params.threshold:.1f}", Tally.of_all(tallies[params])) for params in curve],
         ),
         Table(
             title=f"without one term, at the threshold with at most {_TARGET} false alarms, in sample",
@@ -104,8 +111,13 @@ def run(*, write: Path | None) -> None:
                 _row(f"without {name}", _without(markets, usual, term)) for term, name in enumerate(_TERMS)
             ],
         ),
+        *news_spikes.tables(folder.parent, markets),
     ]
     show_tables("pumps", tables, write=write)
+
+
+def _missed(outcomes: Sequence[Outcome]) -> list[str]:
+    return [f"{truth.symbol} {utc(truth.start_us)[:16]}" for outcome in outcomes for truth in outcome.missed]
 
 
 def _variants(usual: PumpDumpParams) -> list[PumpDumpParams]:
@@ -119,33 +131,20 @@ def _variants(usual: PumpDumpParams) -> list[PumpDumpParams]:
 
 
 def read_markets(folder: Path) -> list[Pumped]:
-    """Return the recorded markets that have a label, with their features."""
-    labels = _labels(folder / "labels" / f"label_{_CHUNK}S.csv")
+    """Return the recorded markets that have labels, with their features."""
+    path = folder / "labels" / f"label_{_CHUNK}S.csv"
+    truths = read_truth([path]) if path.exists() else []
     markets = []
-    for path in sorted((folder / "trades").glob("*.csv.zst")):
-        sys.stderr.write(f"reading {path.name}\n")
-        symbol, _, stamp = path.name.removesuffix(".csv.zst").partition("_")
-        announced = datetime.strptime(stamp, "%Y-%m-%d_%H.%M").replace(tzinfo=UTC)
-        starts = [at for at in labels.get(symbol, ()) if abs(at - announced) < _NEAR]
-        if starts:
-            markets.append(_market(path, round(starts[0].timestamp() * 1e6)))
+    for recording in sorted((folder / "trades").glob("*.csv.zst")):
+        sys.stderr.write(f"reading {recording.name}\n")
+        symbol = f"{recording.name.partition('_')[0]}-BTC"
+        of_market = [truth for truth in truths if truth.symbol == symbol]
+        if of_market:
+            markets.append(_market(recording, symbol, of_market))
     return markets
 
 
-def _labels(path: Path) -> dict[str, list[datetime]]:
-    starts: dict[str, list[datetime]] = {}
-    if not path.exists():
-        return starts
-    with path.open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            if row["gt"] == "1":
-                starts.setdefault(row["symbol"], []).append(
-                    datetime.fromisoformat(row["date"]).replace(tzinfo=UTC)
-                )
-    return starts
-
-
-def _market(path: Path, start_us: int) -> Pumped:
+def _market(path: Path, symbol: str, truths: list[Truth]) -> Pumped:
     table = pd.read_csv(path).sort_values("timestamp", kind="stable")
     tape = Tape(
         np.array(table.price, np.float64),
@@ -156,65 +155,62 @@ def _market(path: Path, start_us: int) -> Pumped:
     features = Features(FeatureParams(windows_s=(WINDOW_S,), columns=PUMP_FEATURES))
     features.open(0, identity=path.name)
     rows, clock_us = features.update(Runs.single(0, len(table)), tape)
-    name = path.name.removesuffix(".csv.zst")
-    return Pumped(Watch(name, int(clock_us[0]), start_us), rows, clock_us)
+    span = Span(int(clock_us[0]), int(clock_us[-1]) + 1)
+    bought = np.where(tape.sells == 1, -tape.quantities, tape.quantities)
+    traded = MarketTape(_VENUE, symbol, clock_us, tape.prices, bought, (span,))
+    return Pumped(path.name.removesuffix(".csv.zst"), traded, rows, clock_us, truths)
 
 
-def _alarms(markets: Sequence[Pumped], params: PumpDumpParams) -> list[list[int]]:
-    """Return when pumps were announced, market by market."""
+def _outcomes(markets: Sequence[Pumped], params: PumpDumpParams) -> list[Outcome]:
+    """Return what became of the pumps and of the alarms, file by file."""
     stage = PumpDump(params, features=PUMP_FEATURES)
-    found = []
+    outcomes = []
     for slot, market in enumerate(markets):
-        stage.open(slot, identity=market.watch.market)
+        stage.open(slot, identity=market.name)
         running = stage.score_learn(Runs.single(slot, len(market.rows)), market.rows).eligible
         begins = np.flatnonzero(running & ~np.concatenate([[False], running[:-1]]))
-        found.append(market.clock_us[begins].tolist())
-    return found
+        alarms = [
+            Alarm(PumpDump.kind, _VENUE, market.tape.symbol, at_us)
+            for at_us in market.clock_us[begins].tolist()
+        ]
+        outcomes.append(match(market.truths, alarms, [market.tape.watch], RULES[PumpDump.kind]))
+    return outcomes
 
 
-def _matched(
-    markets: Sequence[Pumped], alarms: Sequence[Sequence[int]], chosen: Iterable[int]
-) -> MatchResult:
-    return match([(markets[k].watch, alarms[k]) for k in chosen], MatchParams())
+def _tallies(markets: Sequence[Pumped], params: PumpDumpParams) -> list[Tally]:
+    return [outcome.tally for outcome in _outcomes(markets, params)]
 
 
-def _without(markets: Sequence[Pumped], usual: PumpDumpParams, term: int) -> MatchResult:
+def _without(markets: Sequence[Pumped], usual: PumpDumpParams, term: int) -> Tally:
     """Return the result without one term, at the lowest threshold that keeps false alarms at the target."""
     weights = tuple(0.0 if k == term else weight for k, weight in enumerate(usual.weights))
     results = (
-        _matched(
-            markets,
-            _alarms(markets, replace(usual, weights=weights, threshold=threshold)),
-            range(len(markets)),
-        )
+        Tally.of_all(_tallies(markets, replace(usual, weights=weights, threshold=threshold)))
         for threshold in np.arange(3.0, 9.0, 0.2).round(1).tolist()
     )
     return next(result for result in results if result.false_per_30_days <= _TARGET)
 
 
-def _left_out(name: str, markets: Sequence[Pumped], alarms: dict[PumpDumpParams, list[list[int]]]) -> Row:
-    """Choose on nine tenths of the markets, score the last tenth; several shuffles are one result."""
-    delays_s: list[float] = []
-    events, false_alarms, days = 0, 0, 0.0
+def _left_out(name: str, markets: Sequence[Pumped], tallies: Mapping[PumpDumpParams, Sequence[Tally]]) -> Row:
+    """Choose on nine tenths of the coins, score the last tenth; several shuffles are one result."""
+    coins = np.array([market.tape.symbol for market in markets])
+    scored: list[Tally] = []
     for number in range(_ROUNDS):
-        order = np.random.default_rng(number).permutation(len(markets))
+        order = np.random.default_rng(number).permutation(np.unique(coins))
         for fold in range(_FOLDS):
-            others = np.delete(order, np.s_[fold::_FOLDS]).tolist()
-            known = {params: _matched(markets, found, others) for params, found in alarms.items()}
+            is_left_out = np.isin(coins, order[fold::_FOLDS])
+            known = {params: _chosen(of_files, ~is_left_out) for params, of_files in tallies.items()}
             fit = {params: one for params, one in known.items() if one.false_per_30_days <= _TARGET}
             best = max(fit, key=lambda params: (fit[params].recall, -fit[params].false_per_30_days))
-            result = _matched(markets, alarms[best], order[fold::_FOLDS].tolist())
-            delays_s += result.delays_s
-            events += result.events
-            false_alarms += result.false_alarms
-            days += result.watched_days
-    whole = MatchResult(
-        events=events, delays_s=tuple(delays_s), missed=(), false_alarms=false_alarms, watched_days=days
-    )
-    return _row(name, whole, with_interval=False)
+            scored.append(_chosen(tallies[best], is_left_out))
+    return _row(name, Tally.of_all(scored), with_interval=False)
 
 
-def _row(name: str, result: MatchResult, *, with_interval: bool = True) -> Row:
+def _chosen(tallies: Sequence[Tally], is_chosen: Collection[bool]) -> Tally:
+    return Tally.of_all([tally for tally, is_one in zip(tallies, is_chosen, strict=True) if is_one])
+
+
+def _row(name: str, result: Tally, *, with_interval: bool = True) -> Row:
     low, high = share_interval(result.found, result.events)
     interval = {"recall_from": low, "recall_to": high} if with_interval else {}
     return Row(

@@ -1,6 +1,7 @@
 """`python -m detector`: judge the trades of the topic and publish anomalies, until stopped.
 
 `python -m detector explain RECORDING --market M --at TIME` says why something was, or was not, an anomaly.
+`python -m detector evaluate RECORDING... --truth FILE --report DIR` says how good the detectors are on it.
 `python -m detector config show|set|unset` shows and changes settings per market, class or for all, while
 detectors run.
 `python -m detector cross` is a worker of its own, one for all markets: it judges what concerns several.
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 from rich.console import Console
@@ -51,6 +52,9 @@ from shared.stream.report import report_runner
 from shared.stream.runner import Runner, RunnerParams
 from shared.stream.settings_feed import SettingsFeed
 from shared.stream.snapshot_writer import SnapshotPolicy
+
+if TYPE_CHECKING:
+    from detector.evaluation.judging import Contestant
 
 _WORKER: Final = "detector"
 _CROSS: Final = "cross"
@@ -177,6 +181,64 @@ def explain(
     except TapewatchError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a sentence for whoever started us
         raise SystemExit(1) from error
+
+
+@app.command()
+def evaluate(
+    recordings: Annotated[list[Path], typer.Argument(exists=True, help="in any form that can be replayed")],
+    truth: Annotated[list[Path], typer.Option(exists=True, help="labelled events: docs/patterns.md")],
+    report: Annotated[Path, typer.Option(help="folder for report.html and report.json")],
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SETTINGS|BASELINE",
+            help="compare with other settings (`'budget_per_day=2 min_move_pct=1'`, or a file like "
+            "config.yaml), or with zscore3, percent, refit_forest or la_morgia; may come several times",
+        ),
+    ] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="judge only these; all labelled by default")] = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND.NAME=VALUE", help="early_s, late_s, to_end, after_s or warm_up_s of a kind"
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="processes; files of one market stay together")] = 1,
+    pictures: Annotated[int, typer.Option(min=0, help="of hits, misses, false alarms, each, by kind")] = 24,
+) -> None:
+    """Say how good the detectors are on recordings with labelled events, by the present settings."""
+    from detector.evaluation import command, progress  # noqa: PLC0415 - pictures would delay every start
+
+    with _sentences():
+        settings = config.load()
+        asked = command.Asked(
+            recordings=tuple(recordings),
+            truth=tuple(truth),
+            contestants=(
+                command.configuration("settings", engine_params(settings)),
+                *(_contestant(text) for text in against or ()),
+            ),
+            kinds=tuple(kind or ()),
+            rules=tuple(rule or ()),
+            forget_after_s=settings.detector_forget_after_h * 3_600,
+            jobs=jobs,
+            pictures=pictures,
+            words=tuple(sys.argv[1:]),
+        )
+        with progress.shown() as tell:
+            found = command.evaluate(asked, report, progress=tell)
+    Console(width=None if sys.stdout.isatty() else 180).print(found)
+
+
+def _contestant(text: str) -> "Contestant":
+    from detector.evaluation import command  # noqa: PLC0415 - as in `evaluate`
+
+    named = command.baseline(text)
+    if named is not None:
+        return named
+    path = Path(text)
+    values = config.read_settings(path) if path.is_file() else command.assignments(text)
+    return command.configuration(text, engine_params(config.load(overrides=values)))
 
 
 @config_app.command("show")

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.nab import Labelled, detectors, measure, read_corpus
 from detector.arrays import FloatVector, IntVector
-from detector.evaluation import NAB_STANDARD, NabSeries, nab_score
+from detector.evaluation.nab import NAB_STANDARD, NabSeries, nab_score
 from detector.online.univariate import Univariate, UnivariateParams
 from shared.errors import TapewatchError
 

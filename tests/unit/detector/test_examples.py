@@ -9,7 +9,7 @@ import pytest
 @pytest.mark.parametrize(
     "module",
     [
-        "detector.evaluation",
+        "detector.evaluation.nab",
         "detector.online.univariate",
         "detector.online.zscore",
         "detector.online.forest",
@@ -17,7 +17,7 @@ import pytest
         "detector.patterns.whale",
         "detector.patterns.flash_crash",
         "detector.patterns.pump_dump",
-        "detector.event_matching",
+        "detector.evaluation.matching",
     ],
 )
 def test_example(module: str) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from detector.evaluation import (
+from detector.evaluation.nab import (
     NAB_LOW_FN,
     NAB_LOW_FP,
     NAB_PROFILES,
