@@ -9,8 +9,10 @@ BTC, ETH and XRP. So it is put to
 Beside it stands the same of the labelled pumps: whoever calls nothing a pump calls no news one either.
 """
 
+import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -86,29 +88,38 @@ def tables(data: Path, markets: Sequence[Recorded]) -> list[Table]:
     if not news_path.exists() or not label_path.exists():
         return []
     news, pumps = read_rows(news_path), read_rows(label_path)
-    sys.stderr.write("training on pumps, to score news\n")
-    chunks = [la_morgia.chunks_of(market.tape) for market in markets]
-    truths = [truth for market in markets for truth in market.truths]
-    features, is_start = la_morgia.examples(chunks, truths)
-    ordinary = features[~is_start]
-    published = np.concatenate([ordinary, pumps.features])
-    is_published = np.arange(len(published)) >= len(ordinary)
-    recorded_forest = la_morgia.forest(features, is_start)
-    published_forest = la_morgia.forest(published, is_published)
-    threshold = PumpDumpParams().threshold
-    callers: dict[str, Callable[[FloatMatrix], BoolVector]] = {
-        "La Morgia's forest, recorded pumps": lambda features: la_morgia.called(recorded_forest, features),
-        "La Morgia's forest, published pumps": lambda features: la_morgia.called(published_forest, features),
+    calls = {
+        name: (call(news.features), call(pumps.features)) for name, call in _forests(markets, pumps).items()
     }
-    calls = {name: [call(rows.features) for rows in (news, pumps)] for name, call in callers.items()}
-    calls["evidence of pump_dump, generous"] = [evidence(rows) >= threshold for rows in (news, pumps)]
+    threshold = PumpDumpParams().threshold
+    calls["evidence of pump_dump, generous"] = evidence(news) >= threshold, evidence(pumps) >= threshold
     return [
         Table(
             title=f"called pumps by features alone, {_events(news)} news spikes and {_events(pumps)} pumps",
             rows=[_row(name, *of_both, news, pumps) for name, of_both in calls.items()],
-            note="The forests have learned the pumps of the last column, the first one those recorded only.",
+            note="The forests have learned the pumps of the last column, the first one those recorded only."
+            if len(calls) > 1
+            else "La Morgia's forest needs scikit-learn, which is not installed.",
         )
     ]
+
+
+def _forests(markets: Sequence[Recorded], pumps: Rows) -> dict[str, Callable[[FloatMatrix], BoolVector]]:
+    """Return what calls features pumps, by name; nothing without scikit-learn."""
+    if importlib.util.find_spec("sklearn") is None:
+        return {}
+    sys.stderr.write("training on pumps, to score news\n")
+    chunks = [la_morgia.chunks_of(market.tape) for market in markets]
+    truths = [truth for market in markets for truth in market.truths]
+    features, is_start = la_morgia.examples(chunks, truths)
+    published = np.concatenate([features[~is_start], pumps.features])
+    is_published = np.arange(len(published)) >= np.count_nonzero(~is_start)
+    return {
+        "La Morgia's forest, recorded pumps": partial(la_morgia.called, la_morgia.forest(features, is_start)),
+        "La Morgia's forest, published pumps": partial(
+            la_morgia.called, la_morgia.forest(published, is_published)
+        ),
+    }
 
 
 def evidence(rows: Rows) -> FloatVector:

@@ -56,14 +56,15 @@ class EngineRun:
 
     def __init__(self, params: EngineParams) -> None:
         self._engine = Engine(params)
-        self._alarms: dict[str, Alarm] = {}
+        self._alarms: dict[tuple[str, int], Alarm] = {}
 
     def on_batch(self, trades: TradeColumns) -> None:
         """Judge a batch."""
         for event in self._engine.on_batch(trades):
             if not isinstance(event, Anomaly) or event.shadow:
                 continue
-            identity = event.episode.episode_id
+            # Recordings without ids are numbered from 1 each, so that an id may come again.
+            identity = event.episode.episode_id, event.episode.opened_us
             if event.episode.phase is EpisodePhase.OPENED:
                 self._alarms[identity] = Alarm(
                     event.kind,

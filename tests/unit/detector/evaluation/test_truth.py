@@ -1,0 +1,97 @@
+"""Truth in our own form and in those of data sets, and what is said about faults."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from detector.evaluation.events import Label, Truth
+from detector.evaluation.truth import read_truth
+from shared.errors import RecordingError
+from simulator.scenarios import Crash
+
+CRASH_US = 1_760_129_100_000_000
+
+
+def read(tmp_path: Path, text: str) -> list[Truth]:
+    path = tmp_path / "truth.csv"
+    path.write_text(text, encoding="utf-8")
+    return read_truth([path])
+
+
+def test_our_own_table(tmp_path: Path) -> None:
+    text = """symbol,kind,start,end,exchange,label,id
+POLUSDT,flash_crash,2025-10-10T20:45:00Z,2025-10-10T22:45+02:00,binance,event,the crash
+pol/usdt,pump_dump,1760129100000,,,negative,
+POL-USDT,any,2025-10-10 20:45,1760129200000000,,unlabelled,
+"""
+    found = set(read(tmp_path, text))
+    assert found == {
+        Truth("flash_crash", "POL-USDT", CRASH_US, CRASH_US, "binance", Label.EVENT, "the crash"),
+        Truth("pump_dump", "POL-USDT", CRASH_US, None, "", Label.NEGATIVE),
+        Truth("any", "POL-USDT", CRASH_US, CRASH_US + 100_000_000, "", Label.UNLABELLED),
+    }
+
+
+def test_names_of_columns_used_elsewhere(tmp_path: Path) -> None:
+    found = read(tmp_path, f"market,kind,start_us\nA-BTC,whale,{CRASH_US}\n\n")
+    assert found == [Truth("whale", "A-BTC", CRASH_US)]
+
+
+HEAD = "symbol,kind,start,end,label\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("symbol,start\n", "line 1: column kind missing; there is symbol, start"),
+        ("", "line 1: column symbol and kind and start missing; there is nothing"),
+        ("symbol,kind,start,stop\n", "line 1: no column is called stop"),
+        (HEAD + "A-BTC,whale,2020-01-01,,\nA-BTC,whale,noon,,\n", "line 3, column start: 'noon' is no time"),
+        (HEAD + "A-BTC,,2020-01-01,,\n", "line 2, column kind: is empty"),
+        (HEAD + "A-BTC,whale,2020-01-02,2020-01-01,\n", "line 2, column end: lies before the start"),
+        (HEAD + "A-BTC,whale,2020-01-02,,maybe\n", "line 2, column label: takes event, negative, unlabelled"),
+        (HEAD + "A-BTC,whale,2020-01-02,,unlabelled\n", "line 2, column end: is needed"),
+        (HEAD + "Q,whale,2020-01-02,,\n", "line 2, column symbol: names no base and quote"),
+        (HEAD + "A-BTC,whale\n", "line 2: 5 columns are named"),
+        (HEAD + "A-BTC,whale,2020-01-02,,,,\n", "line 2: 5 columns are named"),
+        ('{"kind": "whale"}\n', "line 1: column market: is no str"),
+        ("{not json\n", "line 1: "),
+    ],
+)
+def test_faults_are_named_with_line_and_column(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(RecordingError, match=said) as caught:
+        read(tmp_path, text)
+    assert caught.value.path.endswith("truth.csv")
+
+
+def test_the_simulators_truth(tmp_path: Path) -> None:
+    crash = Crash(at_s=60, depth_pct=12, fall_s=20, bottom_s=5, recovery=0.5, recovery_s=30, activity=4)
+    line = crash.truth(symbol="BTCUSDT", market="BTC-USDT", start_us=CRASH_US)
+    path = tmp_path / "truth.jsonl"
+    path.write_text(json.dumps({name: getattr(line, name) for name in line.__struct_fields__}) + "\n")
+    assert read_truth([path]) == [
+        Truth("flash_crash", "BTC-USDT", CRASH_US + 60_000_000, CRASH_US + 175_000_000)
+    ]
+
+
+def test_announcements_of_several_groups_are_one_event(tmp_path: Path) -> None:
+    text = """symbol,group,date,hour,exchange
+BRD,ATW,2018-12-22,17:00,binance
+BRD,BPG,2018-12-22,17:00,binance
+XYZ,BPG,2018-12-22,17:00,yobit
+"""
+    assert [(one.symbol, one.kind) for one in read(tmp_path, text)] == [("BRD-BTC", "pump_dump")]
+
+
+@pytest.mark.real_data
+def test_the_given_labels_are_read_as_they_are(real_data_dir: Path) -> None:
+    pumps = read_truth([real_data_dir / "pumps" / "labels" / "label_25S.csv"])
+    assert len(pumps) == 317
+    assert {(one.kind, one.exchange, one.label) for one in pumps} == {("pump_dump", "binance", Label.EVENT)}
+    assert len(read_truth([real_data_dir / "pumps" / "pump_binance_telegram.csv"])) > 300
+    crashes = read_truth([real_data_dir / "klines" / "flash_crash_events.csv"])
+    labels = [one.label for one in crashes]
+    assert (labels.count(Label.EVENT), labels.count(Label.NEGATIVE)) == (86, 52 + 279)
+    spikes = read_truth([real_data_dir / "news-spikes" / "natural_spikes_drawdowns.csv"])
+    assert {one.label for one in spikes} == {Label.NEGATIVE}
