@@ -8,7 +8,8 @@ class Entry(NamedTuple):
 
     Attributes:
         name: as in `DETECTOR_ENABLED`.
-        family: `online` (learns trade by trade) or `pattern` (a named market event).
+        family: `online` (learns trade by trade), `pattern` (a named market event) or `cross` (of several
+            markets).
         about: what it finds, in a few words.
         members: names of the detectors that it combines; empty when it judges by itself.
         pauses_at: level of overload from which it neither scores nor learns; 0: it never pauses.
@@ -30,4 +31,12 @@ CATALOGUE: Final = (
     Entry("whale", "pattern", "one trade that is huge for its market"),
     Entry("flash_crash", "pattern", "a deep fall within minutes"),
     Entry("pump_dump", "pattern", "an arranged rise on a thin market, and the sell-off after it"),
+)
+
+# Those of the cross-market step (`detector/cross/`), by their names in `DETECTOR_CROSS_ENABLED`.
+CROSS: Final = (
+    Entry("arbitrage", "cross", "one market that is markedly dearer on one venue than on another"),
+    Entry("market_move", "cross", "many markets that fall, or rise, together"),
+    Entry("layered_burst", "cross", "several markets bought or sold within seconds, and the others not"),
+    Entry("context", "cross", "whether an episode of the other detectors came alone or with the market"),
 )

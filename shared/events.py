@@ -133,6 +133,26 @@ class Episode(Event, frozen=True, kw_only=True, gc=False):
     peak_rarity: Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
+class MarketContext(Event, frozen=True, kw_only=True, gc=False):
+    """What the other markets did when an episode opened.
+
+    Attributes:
+        window_s: within which.
+        market_return_pct: median over the other markets, in percent.
+        moved_with: how many of them moved as the episode's own market did.
+        markets: how many of them there were.
+        is_market_wide: whether the episode came with the market, and not alone.
+        sentence: the same in words; it ends the reason of the event that brings it.
+    """
+
+    window_s: float
+    market_return_pct: float
+    moved_with: Annotated[int, msgspec.Meta(ge=0)]
+    markets: Annotated[int, msgspec.Meta(ge=0)]
+    is_market_wide: bool
+    sentence: str
+
+
 class Anomaly(Event, frozen=True, kw_only=True, gc=False):
     """Something abnormal, why we think so, and how rare it is.
 
@@ -158,6 +178,7 @@ class Anomaly(Event, frozen=True, kw_only=True, gc=False):
         reason: one English sentence with numbers in it.
         episode: the episode that this event opens, updates or closes.
         shadow: found by a detector on trial: kept and shown, never alerted.
+        context: what the other markets did; in the update of an episode that says so, else null.
     """
 
     anomaly_id: str
@@ -180,6 +201,7 @@ class Anomaly(Event, frozen=True, kw_only=True, gc=False):
     reason: str
     episode: Episode
     shadow: bool = False
+    context: MarketContext | None = None
 
 
 class MarketTick(Trade, frozen=True, kw_only=True, gc=False):

@@ -52,11 +52,18 @@ class Board:
         trade_ids: n or more; of the latest trade.
         notionals: n or more; traded within the present second, quote units.
         flows: n or more; bought minus sold by takers within the present second.
+        bases: what is traded, in the order in which it came.
+        base_at: n or more; which base.
         at_s: the present second.
+        latest_us: event time of the latest tick up to it.
     """
 
     def __init__(self) -> None:
         self.listings: list[Listing] = []
+        self.bases: list[str] = []
+        self._bases: dict[str, int] = {}
+        self.base_at = np.zeros(0, np.int64)
+        self.latest_us = 0
         self._rows: dict[Listing, int] = {}
         self.at_s = 0
         self.prices = np.zeros(0, np.float64)
@@ -71,9 +78,9 @@ class Board:
         """The end of the present second."""
         return (self.at_s + 1) * MICROSECONDS_PER_SECOND
 
-    def row_of(self, listing: Listing) -> int | None:
-        """Return the row of a listing; None when it has never traded."""
-        return self._rows.get(listing)
+    def base_of(self, listing: Listing) -> int | None:
+        """Return which base a listing trades; None when nothing of it is known."""
+        return self._bases.get(listing.base)
 
     def advance(self, second: Second) -> list[int]:
         """Go on to a second; return the rows of listings that are new."""
@@ -85,6 +92,8 @@ class Board:
             self.notionals[row] += tick.notional
             self.flows[row] += tick.signed_flow
             self._price(row, tick)
+        if second.ticks:
+            self.latest_us = second.ticks[-1].event_time_us
         n = len(self.listings)
         log_prices = np.where(self.has_traded(ALIVE_S), np.log(self.prices[:n]), np.nan)
         self._log_prices[:n, self.at_s % _RING] = log_prices
@@ -110,10 +119,14 @@ class Board:
         row = self._rows[listing] = len(self.listings)
         self.listings.append(listing)
         self.prices, self.traded_us = resized(self.prices, row), resized(self.traded_us, row)
-        self.trade_ids = resized(self.trade_ids, row)
+        self.trade_ids, self.base_at = resized(self.trade_ids, row), resized(self.base_at, row)
         self.notionals, self.flows = resized(self.notionals, row), resized(self.flows, row)
         self._log_prices = resized(self._log_prices, row)
         self._log_prices[row] = np.nan
+        base = self._bases.setdefault(listing.base, len(self.bases))
+        if base == len(self.bases):
+            self.bases.append(listing.base)
+        self.base_at[row] = base
         return row
 
     def returns(self, window_s: int) -> FloatVector:
@@ -126,6 +139,19 @@ class Board:
         now, then = self.at_s % _RING, (self.at_s - window_s) % _RING
         log_returns: FloatVector = self._log_prices[:n, now] - self._log_prices[:n, then]
         return log_returns
+
+    def base_returns(self, window_s: int) -> FloatVector:
+        """Return the log return of every base over the last seconds: the mean of its listings', or NaN.
+
+        Args:
+            window_s: up to `REACH_S`.
+        """
+        returns = self.returns(window_s)
+        known = np.flatnonzero(~np.isnan(returns))
+        bases = self.base_at[known]
+        counts = np.bincount(bases, minlength=len(self.bases))
+        sums = np.bincount(bases, returns[known], minlength=len(self.bases))
+        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
     def has_traded(self, within_s: float) -> BoolVector:
         """Return, for every listing, whether it has traded within the last seconds."""
@@ -140,6 +166,7 @@ class Board:
         return {
             "listings": msgspec.json.encode(self.listings).decode(),
             "at_s": self.at_s,
+            "latest_us": self.latest_us,
             "prices": self.prices[:n].copy(),
             "traded_us": self.traded_us[:n].copy(),
             "trade_ids": self.trade_ids[:n].copy(),
@@ -161,7 +188,7 @@ class Board:
         traded_us = loaded(state, "traded_us", self.traded_us, shape=(n,))
         trade_ids = loaded(state, "trade_ids", self.trade_ids, shape=(n,))
         log_prices = loaded(state, "log_prices", self._log_prices, shape=(n, _RING))
-        self.at_s = loaded_int(state, "at_s")
+        self.at_s, self.latest_us = loaded_int(state, "at_s"), loaded_int(state, "latest_us")
         for exchange, symbol in listings:
             self._add(Listing(exchange, symbol))
         self.prices[:n], self.traded_us[:n], self.trade_ids[:n] = prices, traded_us, trade_ids

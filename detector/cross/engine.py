@@ -14,6 +14,9 @@ from typing import Final
 from detector.arrays import loaded_str, nested, under
 from detector.cross.arbitrage import Arbitrage
 from detector.cross.board import Board
+from detector.cross.context import Context
+from detector.cross.layered_burst import LayeredBurst
+from detector.cross.market_move import MarketMove
 from detector.cross.params import CrossParams
 from detector.cross.seconds import Second, Seconds
 from shared.codec import content_id
@@ -42,6 +45,9 @@ class CrossEngine:
         self._seconds = Seconds(lateness_s=self._params.lateness_s)
         self._board = Board()
         self._arbitrage = Arbitrage(self._params.arbitrage)
+        self._market_move = MarketMove(self._params.market_move)
+        self._layered_burst = LayeredBurst(self._params.layered_burst)
+        self._context = Context(self._params.context, fingerprint=self._fingerprint)
 
     @property
     def fingerprint(self) -> str:
@@ -66,9 +72,25 @@ class CrossEngine:
         return events
 
     def _judge(self, second: Second) -> list[OutputEvent]:
-        for row in self._board.advance(second):
-            self._arbitrage.add(self._board, row)
-        return [*self._arbitrage.on_second(self._board)]
+        board, enabled = self._board, self._params.enabled
+        for row in board.advance(second):
+            self._add(row)
+        events: list[OutputEvent] = []
+        if "arbitrage" in enabled:
+            events += self._arbitrage.on_second(board)
+        if "market_move" in enabled:
+            events += self._market_move.on_second(board)
+        if "layered_burst" in enabled:
+            events += self._layered_burst.on_second(board)
+        if "context" in enabled:
+            opened = [anomaly for tick in second.ticks for anomaly in tick.opened]
+            told = [self._context.tell(anomaly, board) for anomaly in opened]
+            events += [update for update in told if update is not None]
+        return events
+
+    def _add(self, row: int) -> None:
+        self._arbitrage.add(self._board, row)
+        self._layered_burst.add(row)
 
     def configure(self, symbol: str, configs: Sequence[DetectorConfig]) -> Configured:  # noqa: ARG002 - a step's signature
         """Change nothing: its settings are those of all markets."""
@@ -104,6 +126,8 @@ class CrossEngine:
             "seconds": self._seconds.state(),
             **nested("board", self._board.state()),
             **nested("arbitrage", self._arbitrage.state()),
+            **nested("market_move", self._market_move.state()),
+            **nested("layered_burst", self._layered_burst.state(len(self._board.listings))),
         }
 
     def restore(self, symbol: str, state: State) -> None:
@@ -116,9 +140,12 @@ class CrossEngine:
         try:
             self._seconds.load_state(loaded_str(state, "seconds"))
             self._board.load_state(under("board", state))
-            for row in range(len(self._board.listings)):
-                self._arbitrage.add(self._board, row)
+            listings = len(self._board.listings)
+            for row in range(listings):
+                self._add(row)
             self._arbitrage.load_state(under("arbitrage", state))
+            self._market_move.load_state(under("market_move", state))
+            self._layered_burst.load_state(under("layered_burst", state), listings)
         except ValueError as error:
             self._begin()
             raise SnapshotRefusedError(symbol=symbol, reason=str(error)) from error

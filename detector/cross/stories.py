@@ -9,13 +9,16 @@ from typing import Final, NamedTuple
 import msgspec
 
 from detector import severity
+from detector.arrays import loaded_str
 from detector.episodes import STRONGER
 from detector.wording import duration
 from shared.clock import MICROSECONDS_PER_SECOND
 from shared.codec import content_id
 from shared.events import Anomaly, Episode, EpisodePhase, Window
+from shared.stream.step import State
 
-# What is told of many listings at once, and what its exchange is called.
+# The symbol and the venue of what is told of all markets together.
+ALL: Final = "ALL-MARKETS"
 EVERYWHERE: Final = "all"
 
 
@@ -171,6 +174,57 @@ class Narrator:
             reason=sight.reason,
             episode=episode,
         )
+
+
+class Plot:
+    """One episode at a time, of a detector that looks at all markets together.
+
+    Args:
+        narrator: tells it.
+        quiet_s: without what holds it open, after which it closes.
+    """
+
+    def __init__(self, narrator: Narrator, *, quiet_s: int) -> None:
+        self._narrator = narrator
+        self._quiet_s = quiet_s
+        self._story: Story | None = None
+
+    def on_second(self, second: int, sight: Sight | None, *, is_held: bool) -> list[Anomaly]:
+        """Go on by a second; return what is to be told.
+
+        Args:
+            second: the present one.
+            sight: what is seen; None when that is nothing anomalous.
+            is_held: whether it is enough to hold an episode open.
+        """
+        told: list[Anomaly] = []
+        if self._story is not None and self._story.is_over(second, quiet_s=self._quiet_s):
+            told.append(self._narrator.close(self._story, second=second))
+            self._story = None
+        if sight is None:
+            if self._story is not None and is_held:
+                self._story.held_s = second
+        elif self._story is None:
+            self._story = self._narrator.open(sight, name=ALL, since_s=second, second=second, seconds=1)
+            told.append(self._story.told)
+        elif (grown := self._narrator.grow(self._story, sight, second=second)) is not None:
+            told.append(grown)
+        return told
+
+    def state(self) -> State:
+        """Return the open episode."""
+        return {"story": msgspec.json.encode(self._story).decode()}
+
+    def load_state(self, state: State) -> None:
+        """Go on from a state.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        try:
+            self._story = msgspec.json.decode(loaded_str(state, "story"), type=Story | None)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"damaged episode: {error}") from error
 
 
 def _end_us(second: int) -> int:
