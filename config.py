@@ -226,8 +226,16 @@ class Settings(BaseSettings):
     detector_tick_move_bps: float = _setting(
         5.0, unit="bps", about="move of a price that makes a tick sooner", gt=0, le=1_000
     )
+    detector_cross_enabled: Names = _setting(
+        ("arbitrage", "market_move", "layered_burst", "context"),
+        unit="names",
+        about="what the cross-market worker looks for",
+    )
     detector_cross_lateness_s: float = _setting(
         2.0, unit="s", about="for which ticks of other markets are waited for", ge=0, le=60
+    )
+    detector_market_move_pct: float = _setting(
+        1.0, unit="%", about="median move in 60 s that is one of the whole market", gt=0, le=100
     )
     detector_arbitrage_min_net_bps: float = _setting(
         80.0,
@@ -298,6 +306,7 @@ class Settings(BaseSettings):
         "kraken_markets",
         "detector_enabled",
         "detector_shadow",
+        "detector_cross_enabled",
         "detector_arbitrage_same_quotes",
         "telegram_chat_ids",
         mode="before",

@@ -121,7 +121,8 @@ def _parts(anomaly: Anomaly) -> tuple[str, str, list[tuple[str, str]], str]:
     market, kind = clean(anomaly.symbol, _NAME), clean(anomaly.kind.replace("_", " "), _NAME)
     headline = f"{anomaly.severity.upper()}: {kind} on {market} ({clean(anomaly.exchange, _NAME // 2)})"
     facts = [
-        ("Price", price_words(anomaly.price)),
+        # What is told of all markets together has no price.
+        *([("Price", price_words(anomaly.price))] if anomaly.price else []),
         ("Rarity", rarity_words(anomaly.rarity)),
         ("Time", time_words(anomaly.event_time_us)),
     ]

@@ -79,14 +79,10 @@ def run(*, folder: Path, calm_until: str, crash: tuple[str, str], write: Path | 
     paths = sorted(folder.glob("*.csv*"))
     if not paths:
         raise TapewatchError(f"there are no recordings in {folder}; set REAL_DATA_DIR")
-    measured = _measure(paths)
-    day_s = min(int(times[0]) for times, _ in measured.tapes.values()) // MICROSECONDS_PER_SECOND
-    day_s -= day_s % 86_400
-    bounds = [_seconds(clock) for clock in (calm_until, *crash)]
-    pairs = list(_pairs(measured.tapes))
-    if not pairs:
+    measured = measure(paths)
+    scored = score(measured, calm_until=calm_until, crash=crash)
+    if not scored:
         raise TapewatchError(f"no market of {folder} is on two venues")
-    scored = [_score(measured, pair, day_s=day_s, bounds=bounds) for pair in pairs]
     span = f"{crash[0]} to {crash[1]}"
     ticked = {
         "trades": float(measured.trades),
@@ -96,8 +92,8 @@ def run(*, folder: Path, calm_until: str, crash: tuple[str, str], write: Path | 
     }
     tables = [
         Table(
-            title=f"seconds with more than {_TRUE_BPS:.0f} bps, {_date(day_s)}",
-            rows=[row for rows in scored for row in rows],
+            title=f"seconds with more than {_TRUE_BPS:.0f} bps, {_date(_day_s(measured))}",
+            rows=scored,
             note=f"live: both venues have traded within {_LIVE_S} s; the crash is {span} UTC",
         ),
         Table(title="cost, reading apart", rows=[Row(name="all recordings", values=ticked)]),
@@ -105,9 +101,10 @@ def run(*, folder: Path, calm_until: str, crash: tuple[str, str], write: Path | 
     show_tables("arbitrage", tables, write=write)
 
 
-def _measure(paths: Sequence[Path]) -> Measured:
+def measure(paths: Sequence[Path]) -> Measured:
+    """Return what is found in recordings, and what is needed to judge it."""
     ticks, slots = Ticks(TickParams()), dict[tuple[str, str], int]()
-    engine = CrossEngine(CrossParams())
+    engine = CrossEngine(CrossParams(enabled=("arbitrage",)))
 
     def slot_of(venue: tuple[str, str]) -> int:
         if venue not in slots:
@@ -140,6 +137,24 @@ def _measure(paths: Sequence[Path]) -> Measured:
         for listing, parts in columns.items()
     }
     return Measured(anomalies, tapes, count, told, tick_s, cross_s)
+
+
+def score(measured: Measured, *, calm_until: str, crash: tuple[str, str]) -> list[Row]:
+    """Return the figures of every pair of venues: in the calm, in the crash, on the whole day.
+
+    Args:
+        measured: of one day.
+        calm_until: HH:MM.
+        crash: first and last minute, HH:MM.
+    """
+    day_s = _day_s(measured)
+    bounds = [_seconds(clock) for clock in (calm_until, *crash)]
+    return [row for pair in _pairs(measured.tapes) for row in _score(measured, pair, day_s, bounds)]
+
+
+def _day_s(measured: Measured) -> int:
+    first_s = min(int(times[0]) for times, _ in measured.tapes.values()) // MICROSECONDS_PER_SECOND
+    return first_s - first_s % 86_400
 
 
 def _silence(last: Trade) -> list[MarketTick]:
@@ -191,9 +206,7 @@ def _by_second(tape: tuple[IntVector, FloatVector], day_s: int) -> Prices:
     return Prices(np.where(latest < 0, np.nan, last[latest]), np.where(latest < 0, 86_400, seconds - latest))
 
 
-def _score(
-    measured: Measured, pair: tuple[Listing, Listing], *, day_s: int, bounds: Sequence[int]
-) -> list[Row]:
+def _score(measured: Measured, pair: tuple[Listing, Listing], day_s: int, bounds: Sequence[int]) -> list[Row]:
     """Return what was found of a pair until the calm ends, in the crash, and on the whole day."""
     first, second = (_by_second(measured.tapes[listing], day_s) for listing in pair)
     with np.errstate(invalid="ignore"):

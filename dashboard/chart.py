@@ -69,7 +69,7 @@ def hover_text(episode: EpisodeView) -> str:
     kind = f"{kind} (on trial)" if told.shadow else kind
     lines = [
         f"<b>{_escaped(f'{told.severity.value.upper()} · {kind} · {rarity}')}</b>",
-        *map(_escaped, textwrap.wrap(episode.why.reason, _HOVER_COLUMNS)),
+        *map(_escaped, textwrap.wrap(episode.reason, _HOVER_COLUMNS)),
         _escaped(
             f"{formats.utc_stamp(episode.first.event_time_us)} · {formats.price(episode.first.price)} · "
             f"{formats.count(told.episode.trades)} trades"

@@ -15,7 +15,17 @@ import msgspec
 
 from dashboard.bars import BarHistory, Bars, Budget
 from shared.clock import MICROSECONDS_PER_SECOND
-from shared.events import Alert, Anomaly, DeadLetter, EpisodePhase, Quarantine, TapeGap, Trade, WorkerStatus
+from shared.events import (
+    Alert,
+    Anomaly,
+    DeadLetter,
+    EpisodePhase,
+    MarketContext,
+    Quarantine,
+    TapeGap,
+    Trade,
+    WorkerStatus,
+)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -61,6 +71,7 @@ class EpisodeView:
         latest: the event with the latest word.
         worst: the most severe event.
         why: the latest event before the one that closed it: its reason tells what is strange.
+        context: what the other markets did, if that is known.
         alert: the latest change of its alert, if there is one.
     """
 
@@ -68,7 +79,15 @@ class EpisodeView:
     latest: Anomaly
     worst: Anomaly
     why: Anomaly
+    context: MarketContext | None = None
     alert: Alert | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why it is an anomaly, and whether it came with the market, whichever event has said so."""
+        if self.context is None or self.why.context is not None:
+            return self.why.reason
+        return f"{self.why.reason} {self.context.sentence}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -377,7 +396,7 @@ class _PaceMeter:
 
 def _grown(known: EpisodeView | None, anomaly: Anomaly) -> EpisodeView:
     if known is None:
-        return EpisodeView(first=anomaly, latest=anomaly, worst=anomaly, why=anomaly)
+        return EpisodeView(first=anomaly, latest=anomaly, worst=anomaly, why=anomaly, context=anomaly.context)
     is_worse = (anomaly.severity.rank, anomaly.score) > (known.worst.severity.rank, known.worst.score)
     return EpisodeView(
         first=min(known.first, anomaly, key=_event_time_us),
@@ -385,6 +404,7 @@ def _grown(known: EpisodeView | None, anomaly: Anomaly) -> EpisodeView:
         latest=max(anomaly, known.latest, key=_event_time_us),
         worst=anomaly if is_worse else known.worst,
         why=max(anomaly, known.why, key=_telling),
+        context=anomaly.context or known.context,
     )
 
 

@@ -129,7 +129,7 @@ def latest_story(market: MarketView, view: View) -> Strip:
             Figure(label="", value=formats.utc_time(episode.latest.event_time_us)),
             Figure(label="", value=formats.words(episode.latest.kind)),
         ),
-        note=episode.why.reason,
+        note=episode.reason,
     )
 
 
@@ -148,7 +148,7 @@ def anomaly_table(episodes: Sequence[EpisodeView], *, market: str | None = None)
             "severity": [[e.worst.severity.value] for e in shown],
             "market": [e.latest.symbol for e in shown],
             "kind": [formats.words(e.latest.kind) for e in shown],
-            "reason": [e.why.reason for e in shown],
+            "reason": [e.reason for e in shown],
             "rarity": pd.Series([_one_in(e.latest.episode.peak_rarity) for e in shown], dtype="float64"),
             "lasted": [_lasted(e) for e in shown],
             "alert": [ON_TRIAL if e.latest.shadow else alert_text(e.alert) for e in shown],

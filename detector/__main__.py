@@ -30,7 +30,7 @@ from detector import explain as explaining
 from detector import settings_topic
 from detector.catalogue import CATALOGUE
 from detector.cross.engine import CrossEngine
-from detector.cross.params import ArbitrageParams, CrossParams
+from detector.cross.params import ArbitrageParams, CrossParams, MarketMoveParams
 from detector.engine import warm_up_kernels
 from detector.explain_source import trades_of, with_progress
 from detector.market_engines import MarketEngines
@@ -98,17 +98,27 @@ def engine_params(settings: config.Settings) -> EngineParams:
 
 
 def cross_params(settings: config.Settings) -> CrossParams:
-    """Return the cross-market step's parameters from the settings."""
-    return CrossParams(
-        lateness_s=settings.detector_cross_lateness_s,
-        arbitrage=ArbitrageParams(
-            min_net_bps=settings.detector_arbitrage_min_net_bps,
-            fees_bps=settings.detector_arbitrage_fees_bps,
-            stale_s=settings.detector_arbitrage_stale_s,
-            persist_s=settings.detector_arbitrage_persist_s,
-            same_quotes=settings.detector_arbitrage_same_quotes,
-        ),
+    """Return the cross-market step's parameters from the settings.
+
+    Raises:
+        ConfigError: a detector's name is unknown.
+    """
+    arbitrage = ArbitrageParams(
+        min_net_bps=settings.detector_arbitrage_min_net_bps,
+        fees_bps=settings.detector_arbitrage_fees_bps,
+        stale_s=settings.detector_arbitrage_stale_s,
+        persist_s=settings.detector_arbitrage_persist_s,
+        same_quotes=settings.detector_arbitrage_same_quotes,
     )
+    try:
+        return CrossParams(
+            enabled=settings.detector_cross_enabled,
+            lateness_s=settings.detector_cross_lateness_s,
+            arbitrage=arbitrage,
+            market_move=MarketMoveParams(least_pct=settings.detector_market_move_pct),
+        )
+    except ValueError as error:
+        raise ConfigError([f"DETECTOR_CROSS_ENABLED: {error}"]) from error
 
 
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)

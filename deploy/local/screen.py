@@ -57,7 +57,7 @@ def screen(view: View, notice: Notice, *, now_us: int) -> RenderableType:
 def anomaly_line(episode: EpisodeView) -> str:
     """Return one line of plain text about an episode, for output that is no terminal."""
     why = episode.why
-    return f"{formats.utc_stamp(why.event_time_us)}  {why.severity:<8}  {why.kind:<12}  {why.reason}"
+    return f"{formats.utc_stamp(why.event_time_us)}  {why.severity:<8}  {why.kind:<12}  {episode.reason}"
 
 
 def _head(notice: Notice, view: View) -> RenderableType:
@@ -111,7 +111,7 @@ def _anomalies(episodes: Sequence[EpisodeView], *, found: int) -> RenderableType
             formats.utc_time(latest.event_time_us),
             Text(latest.severity, style=_STYLES[latest.severity]),
             formats.words(latest.kind),
-            Text(episode.why.reason),
+            Text(episode.reason),
         )
     if not episodes:
         table.add_row("", "", "", Text("none yet: the detectors are learning what is normal", style="dim"))

@@ -33,7 +33,7 @@ class Moves(NamedTuple):
     """What the markets did.
 
     Attributes:
-        market: median log return.
+        market: median return.
         with_it: how many moved in the direction that is asked for.
         markets: how many there were.
     """
@@ -60,12 +60,12 @@ class Context:
         window_s = _window_s(anomaly)
         returns = board.base_returns(window_s)
         own_base = board.base_of(Listing(anomaly.exchange, anomaly.symbol))
-        own = float("nan") if own_base is None else float(returns[own_base])
+        own = float("nan") if own_base is None else float(np.expm1(returns[own_base]))
         others = returns if own_base is None else np.delete(returns, own_base)
         others = others[~np.isnan(others)]
         if len(others) < self._params.least_markets:
             return None
-        market = float(np.median(others))
+        market = float(np.expm1(np.median(others)))
         # Without a move of its own, the market's direction is the question.
         direction = own if abs(own) >= _FLAT else market
         with_it = int(np.sum(others * np.sign(direction) > 0))

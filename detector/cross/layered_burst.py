@@ -8,12 +8,13 @@ second of a thousand, `one_sided` of it by takers of one side.
 
 Score: -log10 of the probability of so many bases with a burst to the same side within 5 s, if they came
 independently (Poisson), as often as usual in the last hours. From 0; `least_score` on at least
-`least_markets` bases is a layered burst, when these are half of all active ones at most, and the median
-return of the others within 10 s is at most a quarter of theirs, or 0.05 %. It decides by itself.
+`least_markets` bases is a layered burst, when these are half of all active ones at most, the median return of
+the others within 20 s is at most a quarter of theirs, or 0.1 %, and all that has been so for three seconds in
+a row: what takes the whole market begins with some of it. It decides by itself.
 
 Episodes: held open by one market less, closed after `quiet_s` without.
 
-Warm-up: an hour of seconds, per listing and as a whole. A listing's level follows its own tape: up by 5 %
+Warm-up: `warm_up_s`, per listing and as a whole. A listing's level follows its own tape: up by 5 %
 with every second beyond it, down by a thousandth of that with every other.
 
 Cost: some array operations per second. Memory: 80 bytes per listing.
@@ -45,14 +46,15 @@ NAME: Final = "layered_burst"
 KIND: Final = "manipulation"
 BURST_S: Final = 3
 TOGETHER_S: Final = 5
-_WARM_UP_S: Final = 3_600
 _EXCEEDED: Final = 1e-3
 _STEP: Final = 0.05
 _FADE_S: Final = 3 * 3_600.0
 # However calm it was, a burst in 100 windows is taken for usual.
 _LEAST_RATE: Final = 0.01
 _REST_PART: Final = 0.25
-_REST_FLAT: Final = 5e-4
+_REST_FLAT: Final = 1e-3
+_REST_S: Final = 20
+_PERSIST_S: Final = 3
 _TOP: Final = 10
 _NAMED: Final = 5
 
@@ -93,6 +95,7 @@ class LayeredBurst:
         self._latest_s = np.zeros((0, 2), np.int64)
         self._rates = np.full(2, _LEAST_RATE, np.float64)
         self._seconds = 0
+        self._lasting_s = 0
 
     def add(self, row: int) -> None:
         """Begin to watch a listing."""
@@ -107,7 +110,7 @@ class LayeredBurst:
         self._notionals[:n, at], self._flows[:n, at] = board.notionals[:n], board.flows[:n]
         traded, flow = self._notionals[:n].sum(axis=1), self._flows[:n].sum(axis=1)
         is_burst = (traded > self._levels[:n]) & (np.abs(flow) >= self._params.one_sided * traded)
-        is_burst &= self._ages_s[:n] >= _WARM_UP_S
+        is_burst &= self._ages_s[:n] >= self._params.warm_up_s
         self._latest_s[:n, 1][is_burst & (flow > 0)] = board.at_s
         self._latest_s[:n, 0][is_burst & (flow < 0)] = board.at_s
         layers = [self._layer(board, side) for side in (0, 1)]
@@ -116,6 +119,9 @@ class LayeredBurst:
         sight = None
         if count >= self._params.least_markets and best.score >= self._params.least_score:
             sight = self._sight(board, best, traded)
+        self._lasting_s = 0 if sight is None else self._lasting_s + 1
+        if self._lasting_s < _PERSIST_S:
+            sight = None
         told = self._plot.on_second(board.at_s, sight, is_held=count >= self._params.least_markets - 1)
         self._learn(traded, [int(layer.bases.sum()) for layer in layers])
         return told
@@ -126,14 +132,14 @@ class LayeredBurst:
         bases = np.zeros(len(board.bases), np.bool_)
         bases[board.base_at[:n][(age_s >= 0) & (age_s < TOGETHER_S)]] = True
         rate = max(float(self._rates[side]), _LEAST_RATE)
-        score = -_log10_tail(int(bases.sum()), rate) if self._seconds >= _WARM_UP_S else 0.0
+        score = -_log10_tail(int(bases.sum()), rate) if self._seconds >= self._params.warm_up_s else 0.0
         return _Layer(side == 1, bases, score, rate)
 
     def _learn(self, traded: FloatVector, counts: list[int]) -> None:
         n = len(traded)
         levels, ages_s = self._levels[:n], self._ages_s[:n]
-        # In the first hour the level is the highest seen; afterwards it finds its quantile.
-        is_young = ages_s < _WARM_UP_S
+        # While warming up, the level is the highest seen; afterwards it finds its quantile.
+        is_young = ages_s < self._params.warm_up_s
         moved = levels * np.exp(_STEP * (np.where(traded > levels, 1.0, 0.0) - _EXCEEDED))
         levels[:] = np.where(is_young, np.maximum(levels, traded), moved)
         ages_s += 1
@@ -143,7 +149,7 @@ class LayeredBurst:
 
     def _sight(self, board: Board, layer: _Layer, traded: FloatVector) -> Sight | None:
         """Return what is seen, unless it is the market that moves."""
-        returns = board.base_returns(10)
+        returns = np.expm1(board.base_returns(_REST_S))
         is_active = ~np.isnan(returns)
         count, active = int(layer.bases.sum()), int((is_active | layer.bases).sum())
         rest = returns[is_active & ~layer.bases]
@@ -169,8 +175,8 @@ class LayeredBurst:
             "markets_with_burst": float(count),
             "markets": float(active),
             "usual_markets_with_burst": layer.rate,
-            "return_10s": moved,
-            "market_return_10s": market,
+            f"return_{_REST_S}s": moved,
+            f"market_return_{_REST_S}s": market,
             **{f"burst_{symbol}": excess for symbol, excess in top.items()},
         }
         return Sight(
@@ -196,6 +202,7 @@ class LayeredBurst:
             "latest_s": self._latest_s[:listings].copy(),
             "rates": self._rates.copy(),
             "seconds": self._seconds,
+            "lasting_s": self._lasting_s,
             **nested("plot", self._plot.state()),
         }
 
@@ -212,7 +219,7 @@ class LayeredBurst:
         ages_s = loaded(state, "ages_s", self._ages_s, shape=(n,))
         latest_s = loaded(state, "latest_s", self._latest_s, shape=(n, 2))
         self._rates = loaded(state, "rates", self._rates, shape=(2,))
-        self._seconds = loaded_int(state, "seconds")
+        self._seconds, self._lasting_s = loaded_int(state, "seconds"), loaded_int(state, "lasting_s")
         self._plot.load_state(under("plot", state))
         self._notionals[:n], self._flows[:n], self._levels[:n] = notionals, flows, levels
         self._ages_s[:n], self._latest_s[:n] = ages_s, latest_s

@@ -5,7 +5,8 @@ nearly all move in its direction. One story, and not one per market.
 
 Score: the largest, over the three windows, of |median| / bar, where the bar is the larger of `least_pct`
 (in 60 s; times the root of window / 60 s) and `times_usual` times the usual |median| of that window. From 0;
-a move from 1 on, if `least_share` of at least `least_markets` markets go along. It decides by itself.
+a move from 1 on, if `least_share` of at least `least_markets` markets go along, by a quarter of the median at
+least. It decides by itself.
 
 Episodes: held open by a score of 0.7 in either direction, closed after `quiet_s` without.
 
@@ -36,6 +37,7 @@ from shared.stream.step import State
 _VERSION: Final = 1
 NAME: Final = "market_move"
 _HELD: Final = 0.7
+_ALONG: Final = 0.25
 _FADE_S: Final = 6 * 3_600.0
 _MOST_TIMES: Final = 3.0
 _WARM_UP_S: Final = 600
@@ -50,7 +52,7 @@ class _Window(NamedTuple):
         window_s: its length.
         returns: of all bases; NaN where unknown.
         median: of them.
-        with_it: how many went in the median's direction.
+        with_it: how many went along.
         markets: how many are known.
         score: |median| per bar.
         usual: usual |median|.
@@ -100,7 +102,8 @@ class MarketMove:
         if not len(known):
             return _Window(window_s, returns, 0.0, 0, 0, 0.0, usual)
         median = float(np.median(known))
-        with_it = int(np.sum(known * np.sign(median) > 0))
+        # What hardly moves goes along with nothing.
+        with_it = int(np.sum(known * np.sign(median) >= _ALONG * abs(median))) if median else 0
         least = self._params.least_pct / 100.0 * float(np.sqrt(window_s / 60.0))
         score = abs(median) / max(least, self._params.times_usual * usual)
         return _Window(window_s, returns, median, with_it, len(known), score, usual)
@@ -118,20 +121,22 @@ class MarketMove:
 
     def _sight(self, board: Board, best: _Window) -> Sight:
         order = np.argsort(-np.nan_to_num(np.abs(best.returns)), kind="stable")[:_TOP].tolist()
-        top = {board.bases[at]: float(best.returns[at]) for at in order if not np.isnan(best.returns[at])}
+        moved = np.expm1(best.returns)
+        top = {board.bases[at]: float(moved[at]) for at in order if not np.isnan(moved[at])}
+        median = float(np.expm1(best.median))
         verb = "rose" if best.median > 0 else "fell"
-        named = ", ".join(f"{base} {signed(moved)}" for base, moved in list(top.items())[:_NAMED])
+        named = ", ".join(f"{base} {signed(move)}" for base, move in list(top.items())[:_NAMED])
         reason = (
-            f"The market {verb}: {best.with_it} of {best.markets} markets, median {signed(best.median)} in "
+            f"The market {verb}: {best.with_it} of {best.markets} markets, median {signed(median)} in "
             f"{best.window_s} s, usually {percent(best.usual)} either way; most of all {named}."
         )
         features = {
-            "market_return": best.median,
+            "market_return": median,
             "usual_return": best.usual,
             "window_s": float(best.window_s),
             "markets_with_it": float(best.with_it),
             "markets": float(best.markets),
-            **{f"return_{base}": moved for base, moved in top.items()},
+            **{f"return_{base}": move for base, move in top.items()},
         }
         return Sight(
             symbol=ALL,

@@ -71,12 +71,14 @@ class LayeredBurstParams:
         least_score: -log10 of the probability of so many by chance.
         one_sided: share of a burst by takers of one side, net.
         quiet_s: time without one that closes an episode.
+        warm_up_s: in which every listing's own level is learned, and how many come together.
     """
 
     least_markets: int = 4
     least_score: float = 8.0
     one_sided: float = 0.7
     quiet_s: int = 60
+    warm_up_s: int = 3_600
 
     def __post_init__(self) -> None:
         if self.least_markets < 2 or self.least_score <= 0 or not 0 < self.one_sided <= 1:

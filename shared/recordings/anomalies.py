@@ -49,6 +49,19 @@ ANOMALY_SCHEMA: Final = pa.schema(
             nullable=False,
         ),
         pa.field("shadow", pa.bool_()),
+        pa.field(
+            "context",
+            pa.struct(
+                {
+                    "window_s": pa.float64(),
+                    "market_return_pct": pa.float64(),
+                    "moved_with": pa.int64(),
+                    "markets": pa.int64(),
+                    "is_market_wide": pa.bool_(),
+                    "sentence": pa.string(),
+                }
+            ),
+        ),
     ]
 )
 _MAPS: Final = ("features", "contributions")

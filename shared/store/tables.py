@@ -83,6 +83,7 @@ class AnomalyRow(Base):
     reason: Mapped[Words]
     episode: Mapped[dict[str, str | int | float]] = mapped_column(JSON)
     shadow: Mapped[bool] = mapped_column(server_default=false())
+    context: Mapped[dict[str, str | int | float] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class TapeGapRow(Base):

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from dashboard.state import Limits, State
 from shared.clock import MICROSECONDS_PER_SECOND as US
-from shared.events import Alert, AlertState, EpisodePhase, Quarantine, Severity, TapeGap
+from shared.events import Alert, AlertState, EpisodePhase, MarketContext, Quarantine, Severity, TapeGap
 from tests.data.dashboard_scene import make_anomaly, make_status, make_trade
 
 BEGIN_US = 1_760_000_000 * US
@@ -85,6 +85,30 @@ def test_events_of_an_episode_are_one_episode() -> None:
         assert episode.worst is opened
         # The closing event sums up; what was strange stands in the one before.
         assert episode.why is opened
+
+
+def test_what_the_other_markets_did_stays_with_the_episode() -> None:
+    opened = make_anomaly("BTC-USDT", event_us=BEGIN_US, price=10.0)
+    context = MarketContext(
+        window_s=60.0,
+        market_return_pct=-3.1,
+        moved_with=31,
+        markets=37,
+        is_market_wide=True,
+        sentence="With the market.",
+    )
+    informed = msgspec.structs.replace(
+        opened, anomaly_id="with-context", context=context, reason=f"{opened.reason} With the market."
+    )
+    informed = msgspec.structs.replace(
+        informed, episode=msgspec.structs.replace(opened.episode, phase=EpisodePhase.UPDATED)
+    )
+    [episode] = state_after(opened, informed).view().episodes
+    assert episode.reason == informed.reason
+    # What its detector tells later knows nothing of the others.
+    later = msgspec.structs.replace(informed, context=None, event_time_us=BEGIN_US + US, reason="It grew.")
+    [episode] = state_after(opened, informed, later).view().episodes
+    assert episode.reason == "It grew. With the market."
 
 
 def test_an_episode_of_which_only_the_end_is_known_is_told_by_its_end() -> None:
