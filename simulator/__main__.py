@@ -1,6 +1,7 @@
 """Run the simulator: `python -m simulator market` or `python -m simulator recording FILE...`.
 
 When it listens it prints one line of JSON with `ws_url` and `rest_url`; it runs until SIGTERM or Ctrl-C.
+`python -m simulator tape DIR` writes a generated market and its truth into files instead.
 """
 
 import asyncio
@@ -9,21 +10,25 @@ import inspect
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from shared.errors import TapewatchError
+from simulator.crowd import MarketParams
 from simulator.engine import EngineParams
+from simulator.events.catalogue import SCENARIOS
 from simulator.faults import FaultSettings
-from simulator.market import MarketParams, MarketSource
+from simulator.market import MarketSource
+from simulator.order_flow import SECONDS_PER_DAY
 from simulator.recordings import RecordingParams, RecordingSource
 from simulator.run import SimulatorParams, serve
-from simulator.scenarios import ScenarioParams
+from simulator.scenarios import ScenarioParams, Scheduled
 from simulator.server import WebSocketParams
 from simulator.source import Source
+from simulator.tapes import write_tape
 from simulator.weights import WeightParams
 
 app = typer.Typer(
@@ -34,6 +39,21 @@ app = typer.Typer(
 )
 
 Share = Annotated[float, typer.Option(min=0, max=1, help="share of frames, drawn for each connection")]
+
+
+Symbols = Annotated[str, typer.Option(help="the venue's names, separated by commas")]
+_FIVE = "BTCUSDT,ETHUSDT,BNBUSDT,SOLUSDT,XRPUSDT"
+Rate = Annotated[float, typer.Option(min=0.01, help="trades per market and market second")]
+Seed = Annotated[int, typer.Option(min=0, help="of the market")]
+Whales = Annotated[float, typer.Option(min=0, help="per market, in market time")]
+Crashes = Annotated[float, typer.Option(min=0, help="per market, in market time")]
+Scenario = Annotated[
+    list[str] | None,
+    typer.Option("--scenario", help=f"NAME=PER_HOUR, again for more; there are {', '.join(SCENARIOS)}"),
+]
+Event = Annotated[
+    list[str] | None, typer.Option("--event", help="NAME:SYMBOL:MARKET_SECOND[:STRENGTH], again for more")
+]
 
 
 def _server_params(
@@ -101,30 +121,33 @@ def _with_server_options(command: Callable[..., None]) -> Callable[..., None]:
 def market(
     *,
     server: SimulatorParams,
-    symbols: Annotated[
-        str, typer.Option(help="the venue's names, separated by commas")
-    ] = "BTCUSDT,ETHUSDT,BNBUSDT,SOLUSDT,XRPUSDT",
-    rate: Annotated[float, typer.Option(min=0.01, help="trades per market and market second")] = 20.0,
-    seed: Annotated[int, typer.Option(min=0, help="of the market")] = 1,
+    symbols: Symbols = _FIVE,
+    rate: Rate = 20.0,
+    seed: Seed = 1,
     history: Annotated[int, typer.Option(min=0, help="trades per market before the start")] = 2_000,
     duration: Annotated[float, typer.Option(min=0, help="market seconds; 0: without end")] = 0.0,
-    whales_per_hour: Annotated[float, typer.Option(min=0, help="per market, in market time")] = 6.0,
-    crashes_per_hour: Annotated[float, typer.Option(min=0, help="per market, in market time")] = 1.0,
+    whales_per_hour: Whales = 6.0,
+    crashes_per_hour: Crashes = 1.0,
+    scenario: Scenario = None,
+    event: Event = None,
     first_event_after: Annotated[
         float | None, typer.Option(min=0, help="market second of a first whale; a crash follows 10 s later")
     ] = None,
     truth: Annotated[Path | None, typer.Option(help="file for the injected events, JSON Lines")] = None,
 ) -> None:
-    """Serve a generated market with injected whales and flash crashes."""
+    """Serve a generated market with injected events: whales and flash crashes unless told otherwise."""
 
     def source() -> MarketSource:
         scenarios = ScenarioParams(
             whales_per_hour=whales_per_hour,
             crashes_per_hour=crashes_per_hour,
             first_event_after_s=first_event_after,
+            per_hour=_per_hour(scenario or ()),
+            scheduled=_scheduled(event or ()),
         )
         params = MarketParams(
-            symbols=tuple(name.strip().upper() for name in symbols.split(",") if name.strip()),
+            symbols=_names(symbols),
+            exchanges=(server.engine.venue,),
             rate=rate,
             seed=seed,
             history_trades=history,
@@ -147,6 +170,77 @@ def recording(
     """Serve recordings on their own timeline; REST goes on answering when they have ended."""
     params = RecordingParams(paths=tuple(files), is_restamped=restamp, exchange=server.engine.venue)
     _run(server, lambda: RecordingSource(params), None)
+
+
+@app.command()
+def tape(
+    folder: Annotated[Path, typer.Argument(help="where trades.parquet and truth.jsonl are written")],
+    *,
+    symbols: Symbols = _FIVE,
+    venues: Annotated[str, typer.Option(help="of every market; those after the first follow it")] = "binance",
+    rate: Rate = 1.0,
+    seed: Seed = 1,
+    days: Annotated[float, typer.Option(min=0.001, help="of market time")] = 1.0,
+    whales_per_hour: Whales = 0.0,
+    crashes_per_hour: Crashes = 0.0,
+    scenario: Scenario = None,
+    event: Event = None,
+) -> None:
+    """Write a generated market as a recording, with the truth about its events, as fast as it can be drawn.
+
+    `python -m detector evaluate DIR/trades.parquet --truth DIR/truth.jsonl` scores detectors on it.
+    """
+    try:
+        scenarios = ScenarioParams(
+            whales_per_hour=whales_per_hour,
+            crashes_per_hour=crashes_per_hour,
+            per_hour=_per_hour(scenario or ()),
+            scheduled=_scheduled(event or ()),
+        )
+        params = MarketParams(
+            symbols=_names(symbols),
+            exchanges=tuple(venues.split(",")),
+            rate=rate,
+            seed=seed,
+            duration_s=days * SECONDS_PER_DAY,
+            scenarios=scenarios,
+        )
+        written = write_tape(params, folder)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(1) from error
+    sys.stdout.write(json.dumps({"trades": written.trades, "events": written.events}) + "\n")
+
+
+def _names(symbols: str) -> tuple[str, ...]:
+    return tuple(name.strip().upper() for name in symbols.split(",") if name.strip())
+
+
+def _per_hour(words: Iterable[str]) -> tuple[tuple[str, float], ...]:
+    pairs = [word.partition("=") for word in words]
+    return tuple((name, _number(rate, of=f"{name}=")) for name, _, rate in pairs)
+
+
+def _scheduled(words: Iterable[str]) -> tuple[Scheduled, ...]:
+    events = []
+    for word in words:
+        parts = word.split(":")
+        if not 3 <= len(parts) <= 4:
+            raise ValueError(f"an event is NAME:SYMBOL:MARKET_SECOND[:STRENGTH], not {word!r}")
+        name, symbol, *numbers = parts
+        at_s, strength, *_ = [*(_number(number, of=word) for number in numbers), None]
+        events.append(Scheduled(name, symbol.upper(), at_s, strength))
+    return tuple(events)
+
+
+def _number(text: str, *, of: str) -> float:
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise ValueError(f"{of}: {text!r} is no number") from error
+    if not 0 <= number < float("inf"):
+        raise ValueError(f"{of}: {text} is below 0 or without end")
+    return number
 
 
 def _run(params: SimulatorParams, make_source: Callable[[], Source], truth_path: Path | None) -> None:

@@ -1,5 +1,6 @@
 """When orders come and how large they are: vectorised, one call per chunk of time, state carried over."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,9 @@ from simulator.profiles import TapeShape
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+
+# Of 2: weights of a running sum may grow so far.
+_LARGEST_EXPONENT = 200.0
 
 
 class HawkesArrivals:
@@ -100,9 +104,14 @@ class Volatility:
         decay = 0.5 ** (part_s / self._half_lives_s)
         shocks = self._rng.standard_normal((parts, 2)) * (self._sds * np.sqrt(1 - decay**2))
         path = np.empty(parts)
-        for part in range(parts):
-            self._values = self._values * decay + shocks[part]
-            path[part] = self._values.sum()
+        # Summed up in stretches that are short enough for the growing weights.
+        stretch = max(1, int(_LARGEST_EXPONENT * self._half_lives_s.min() / part_s))
+        for begin in range(0, parts, stretch):
+            part = shocks[begin : begin + stretch]
+            fading = decay ** np.arange(1, len(part) + 1)[:, np.newaxis]
+            values = fading * (self._values + np.cumsum(part / fading, axis=0))
+            self._values = values[-1]
+            path[begin : begin + stretch] = values.sum(axis=1)
         return np.exp(path - float((self._sds**2).sum()))
 
 
@@ -122,6 +131,17 @@ class Sizes:
     def p99_notional(self) -> float:
         """99 % of this market's orders are smaller, in quote units."""
         return self.shape.p99_notional * self.notional_share
+
+    @property
+    def mean_notional(self) -> float:
+        """What an order is worth on average, in quote units; the tail's cap included."""
+        shape = self.shape
+        z99 = math.log(shape.p99_notional / shape.notional_median) / shape.notional_sigma
+        below = 0.5 * (1.0 + math.erf((z99 - shape.notional_sigma) / math.sqrt(2.0)))
+        body = shape.notional_median * math.exp(shape.notional_sigma**2 / 2.0) * below
+        slope = shape.tail_index - 1.0
+        longest = 1.0 - math.exp(-slope * math.log(shape.tail_cap))
+        return (body + 0.01 * shape.p99_notional * (1.0 + longest / slope)) * self.notional_share
 
     def quantities(self, prices: Floats, *, step: float, rng: np.random.Generator) -> Floats:
         """Return the quantities of orders at these prices, multiples of `step`, at least the smallest."""

@@ -1,22 +1,26 @@
-"""One generated market's orders: when they come, on which side, at which price, injected ones too."""
+"""One generated market's orders: when they come, on which side, at which price, those of events too."""
 
-import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
-from simulator.arrivals import Floats, HawkesArrivals, SideRuns, Volatility
-from simulator.executions import Executions, Orders
+from simulator.arrivals import Bools, Floats, HawkesArrivals, SideRuns, Volatility
+from simulator.effects import Effect, MarketFacts, PlannedOrders
+from simulator.executions import Block, Executions, Orders
 from simulator.profiles import Profile, TapeShape
-from simulator.scenarios import Crash, Scenarios, Whale
-from simulator.source import Chunk
+from simulator.scenarios import Due, Scenarios
+from simulator.seeds import generator
+from simulator.source import Injected
 
 SECONDS_PER_DAY = 86_400.0
 
-_SALES_IN_FALL = 0.8
-
 # Mean of volatility ** activity_exponent, by Monte Carlo: dividing by it keeps the rate as set.
 _MEAN_ACTIVITY = 0.91
+# A venue that follows another one does so after a while, and not quite.
+_FOLLOWS_AFTER_S = 0.2
+_FOLLOWS_WITHIN = 0.8e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +32,45 @@ class CommonFactor:
     volatility: Floats
 
 
+class Leader(NamedTuple):
+    """Where a market's price was on its first venue, at n times; events apart."""
+
+    times_s: Floats
+    log_prices: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a market is traded.
+
+    Attributes:
+        profile: of the market.
+        exchange: the venue.
+        is_leader: whether prices are made here; other venues follow.
+        rate: trades per second over long times.
+    """
+
+    profile: Profile
+    exchange: str
+    is_leader: bool
+    rate: float
+
+
+class Drawn(NamedTuple):
+    """One market's chunk: its trades, the truth about events that begin, and what other venues follow."""
+
+    block: Block
+    truth: list[Injected]
+    leader: Leader
+
+
 class OrderFlow:
     """One market's state from chunk to chunk.
 
     Args:
-        profile: of the market.
+        place: market and venue.
         shape: what all markets share.
-        scenarios: this market's injected events.
-        rate: trades per second over long times.
+        scenarios: this market's events.
         seed: of everything.
         first_s: source time of the first chunk, in seconds from the start.
         start_us: source time of second 0.
@@ -44,69 +79,118 @@ class OrderFlow:
     def __init__(
         self,
         *,
-        profile: Profile,
+        place: Place,
         shape: TapeShape,
         scenarios: Scenarios,
-        rate: float,
         seed: int,
         first_s: float,
         start_us: int,
     ) -> None:
-        rng = generator(seed, profile.symbol)
-        self._profile, self._shape, self._scenarios, self._rng = profile, shape, scenarios, rng
+        profile, exchange = place.profile, place.exchange
+        rng = generator(seed, profile.symbol if place.is_leader else f"{exchange}/{profile.symbol}")
+        self._place, self._shape, self._scenarios, self._rng = place, shape, scenarios, rng
+        self._profile = profile
         self._start_us = start_us
-        self._arrivals = HawkesArrivals(rate_per_s=rate / shape.mean_fills, shape=shape, rng=rng)
+        self._arrivals = HawkesArrivals(rate_per_s=place.rate / shape.mean_fills, shape=shape, rng=rng)
         self._sides = SideRuns(shape=shape, rng=rng)
         self._volatility = Volatility(shape=shape, rng=rng)
         self._executions = Executions(profile=profile, shape=shape, rng=rng, start_us=start_us)
-        self._crashes: list[Crash] = []
-        self._own_log = 0.0
+        self._effects: list[Effect] = []
+        self._busy_until_s: dict[str, float] = {}
+        self._own_log = self._settled_log = self._last_log = 0.0
         self._common_start: float | None = None
         self._time_s = first_s
 
-    def draw(self, start_s: float, end_s: float, common: CommonFactor) -> Chunk:
-        """Return this market's trades of a chunk."""
-        whales = self._scenarios.whales(end_s) if end_s > 0 else []
-        begun = self._scenarios.crashes(end_s) if end_s > 0 else []
-        self._retire_crashes(start_s)
-        self._crashes += begun
-        own = self._volatility.draw(len(common.volatility), (end_s - start_s) / len(common.volatility))
-        activity = self._activity(common, own)
-        orders = self._orders(self._arrivals.draw(start_s, end_s, activity), whales, common, own)
-        trades, truth = self._executions.trades(orders, whales)
-        symbol, market = self._profile.symbol, self._profile.market
-        truth += [crash.truth(symbol=symbol, market=market, start_us=self._start_us) for crash in begun]
-        return Chunk(trades, truth)
+    def draw(self, start_s: float, end_s: float, common: CommonFactor, leader: Leader | None) -> Drawn:
+        """Return this market's trades of a chunk.
 
-    def _retire_crashes(self, now_s: float) -> None:
-        """Make what a past crash has left part of the price, so that it need not be computed for ever."""
-        for crash in [crash for crash in self._crashes if crash.is_over(now_s)]:
-            self._own_log += float(crash.log_offset(np.array([now_s]))[0])
-            self._crashes.remove(crash)
+        Args:
+            start_s: of the chunk.
+            end_s: of the chunk.
+            common: what moves all markets.
+            leader: prices on the market's first venue; None: this is the first.
+        """
+        begun = self._begin(end_s) if end_s > 0 else []
+        self._retire_effects(start_s)
+        self._effects += [effect for _, effect in begun]
+        own = self._volatility.draw(len(common.volatility), (end_s - start_s) / len(common.volatility))
+        times_s = self._arrivals.draw(start_s, end_s, self._activity(common, own))
+        planned = PlannedOrders.joined([effect.orders.between(start_s, end_s) for effect in self._effects])
+        orders, calm = self._orders(times_s, planned, common, own, leader)
+        if len(calm):
+            self._last_log = float(calm[-1])
+        block = self._executions.block(orders, planned)
+        truth = [self._truth(due, effect, orders, block) for due, effect in begun]
+        return Drawn(block, truth, Leader(orders.times_s, calm))
+
+    def _begin(self, end_s: float) -> list[tuple[Due, Effect]]:
+        begun = []
+        for due in self._scenarios.due(end_s):
+            if due.at_s < self._busy_until_s.get(due.name, -np.inf):
+                continue
+            effect = due.scenario.plan(due.strength, due.at_s, self._facts(), due.rng)
+            self._busy_until_s[due.name] = effect.end_s
+            begun.append((due, effect))
+        return begun
+
+    def _facts(self) -> MarketFacts:
+        shape, sizes = self._shape, self._executions.sizes
+        return MarketFacts(
+            price=self._profile.price * float(np.exp(self._last_log + self._settled_log)),
+            step=self._profile.step,
+            p99_notional=sizes.p99_notional,
+            mean_notional=sizes.mean_notional,
+            orders_per_s=self._place.rate / shape.mean_fills,
+            trades_per_s=self._place.rate,
+            start_us=self._start_us,
+        )
+
+    def _retire_effects(self, now_s: float) -> None:
+        """Make what past events have left part of the price, so that it need not be computed for ever."""
+        for effect in [effect for effect in self._effects if effect.is_over(now_s)]:
+            self._settled_log += float(effect.path.values[-1])
+            self._effects.remove(effect)
 
     def _activity(self, common: CommonFactor, own: Floats) -> Floats:
         share = self._shape.common_variance
         volatility = np.sqrt(share * common.volatility**2 + (1 - share) * own**2)
         activity: Floats = volatility**self._shape.activity_exponent / _MEAN_ACTIVITY
-        for crash in self._crashes:
-            activity = activity + crash.excess_activity(common.times_s[:-1])
+        for effect in self._effects:
+            activity = activity + effect.activity.at(common.times_s[:-1])
         return activity
 
-    def _orders(self, times_s: Floats, whales: list[Whale], common: CommonFactor, own: Floats) -> Orders:
-        sells = self._sides.draw(len(times_s))
-        for crash in self._crashes:
-            pressed = crash.is_falling(times_s) & (self._rng.random(len(times_s)) < _SALES_IN_FALL)
-            sells = sells | pressed
-        times_s = np.concatenate((times_s, [whale.at_s for whale in whales]))
-        sells = np.concatenate((sells, np.array([whale.is_sale for whale in whales], dtype=np.bool_)))
-        whale = np.concatenate((np.full(len(times_s) - len(whales), -1), np.arange(len(whales))))
+    def _orders(
+        self,
+        times_s: Floats,
+        planned: PlannedOrders,
+        common: CommonFactor,
+        own: Floats,
+        leader: Leader | None,
+    ) -> tuple[Orders, Floats]:
+        """Return the orders, and where the price would be without events."""
+        sells = self._pressed(self._sides.draw(len(times_s)), times_s)
+        number = np.concatenate((np.full(len(times_s), -1), np.arange(len(planned))))
+        times_s = np.concatenate((times_s, planned.times_s))
+        sells = np.concatenate((sells, planned.sells))
         order = np.argsort(times_s, kind="stable")
         times_s = times_s[order]
-        prices = self._prices(times_s, common, own)
-        return Orders(times_s=times_s, sells=sells[order], prices=prices, whale=whale[order])
+        calm = self._log_prices(times_s, common, own) if leader is None else self._following(times_s, leader)
+        moved = calm + self._settled_log
+        for effect in self._effects:
+            moved = moved + effect.path.at(times_s)
+        prices: Floats = self._profile.price * np.exp(moved)
+        return Orders(times_s=times_s, sells=sells[order], prices=prices, planned=number[order]), calm
 
-    def _prices(self, times_s: Floats, common: CommonFactor, own: Floats) -> Floats:
-        """Return the price between buyers and sellers at these times."""
+    def _pressed(self, sells: Bools, times_s: Floats) -> Bools:
+        for effect in self._effects:
+            share = effect.pressure.at(times_s)
+            if share.any():
+                is_pressed = self._rng.random(len(times_s)) < np.abs(share)
+                sells = np.where(is_pressed, share > 0, sells)
+        return sells
+
+    def _log_prices(self, times_s: Floats, common: CommonFactor, own: Floats) -> Floats:
+        """Return the logarithm of the price between buyers and sellers, over that at the beginning."""
         sd = self._profile.daily_volatility / np.sqrt(SECONDS_PER_DAY)
         common_sd = sd * np.sqrt(self._shape.common_variance)
         own_sd = sd * np.sqrt(1 - self._shape.common_variance)
@@ -119,14 +203,44 @@ class OrderFlow:
         if len(times_s):
             self._own_log, self._time_s = float(own_log[-1]), float(times_s[-1])
         common_log = common_sd * (np.interp(times_s, common.times_s, common.path) - self._common_start)
-        log_price = own_log + common_log
-        for crash in self._crashes:
-            log_price = log_price + crash.log_offset(times_s)
-        prices: Floats = self._profile.price * np.exp(log_price)
-        return prices
+        log_prices: Floats = own_log + common_log
+        return log_prices
 
+    def _following(self, times_s: Floats, leader: Leader) -> Floats:
+        """Return prices that follow those of the first venue."""
+        at = np.searchsorted(leader.times_s, times_s - _FOLLOWS_AFTER_S, side="right")
+        # What it knew of the first venue last is kept where that keeps its own moves.
+        known = np.concatenate(([self._own_log], leader.log_prices))
+        if len(leader.log_prices):
+            self._own_log = float(leader.log_prices[-1])
+        log_prices: Floats = known[at] + _FOLLOWS_WITHIN * self._rng.standard_normal(len(times_s))
+        return log_prices
 
-def generator(seed: int, name: str) -> np.random.Generator:
-    """Return random numbers that depend on the seed and on what they are for."""
-    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return np.random.default_rng([seed, int.from_bytes(digest, "big")])
+    def _truth(self, due: Due, effect: Effect, orders: Orders, block: Block) -> Injected:
+        truth = Injected(
+            kind=due.scenario.kind,
+            symbol=self._profile.symbol,
+            market=self._profile.market,
+            exchange=self._place.exchange,
+            id=due.event_id,
+            scenario=due.name,
+            strength=due.strength,
+            unit=due.scenario.unit,
+            start_us=self._start_us + int(np.floor(effect.start_s * 1e6)),
+            end_us=self._start_us + int(np.floor(effect.end_s * 1e6)),
+            parameters=dict(effect.parameters),
+        )
+        if not effect.is_one_instant:
+            return truth
+        # Ordinary orders come at no such instant.
+        mine = np.flatnonzero((orders.times_s == effect.start_s) & (orders.planned >= 0))
+        own = np.flatnonzero(np.isin(block.order, mine))
+        if not len(own):
+            return truth
+        notional = float((block.prices(self._profile) * block.quantities(self._profile))[own].sum())
+        return msgspec.structs.replace(
+            truth,
+            first_trade_id=block.first_id + int(own[0]),
+            last_trade_id=block.first_id + int(own[-1]),
+            parameters=truth.parameters | {"notional": notional},
+        )

@@ -59,15 +59,20 @@ class MarketTrade(msgspec.Struct, frozen=True, gc=False):
 
 
 class Injected(msgspec.Struct, frozen=True, kw_only=True):
-    """The truth about one injected event, a line of the truth file.
+    """The truth about one injected event on one market, a line of the truth file.
 
     Attributes:
-        kind: `whale` or `flash_crash`.
+        kind: as detectors name it (`whale`, `flash_crash`, `pump_dump`, ...).
         symbol: the venue's name of the market (`BTCUSDT`).
         market: ours (`BTC-USDT`).
-        start_us: time of its first trade; the planned beginning for a crash.
-        end_us: time of its last trade; the planned end of the fall and of the recovery for a crash.
-        first_trade_id: the first trade that belongs to it; null where it is no set of trades (a crash).
+        exchange: the venue (`binance`).
+        id: of the event; on several lines where it happens on several markets.
+        scenario: what it was made by (`simulator/events/catalogue.py`).
+        strength: one number, in the unit of the scenario.
+        unit: of the strength.
+        start_us: when it begins.
+        end_us: when it ends; of a fall, when most of the recovery has happened.
+        first_trade_id: the first trade that belongs to it; null where it is more than orders of one instant.
         last_trade_id: the last one.
         parameters: what it was made with, units in the names.
     """
@@ -75,6 +80,11 @@ class Injected(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     symbol: str
     market: str
+    exchange: str = "binance"
+    id: str = ""
+    scenario: str = ""
+    strength: float = 0.0
+    unit: str = ""
     start_us: int
     end_us: int
     first_trade_id: int | None = None

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shared.errors import RecordingError
 from shared.events import Trade
+from shared.stream.columns import TradeColumns
 
 MAGIC: Final = b"PAR1"
 
@@ -37,6 +39,21 @@ def to_batch(trades: Sequence[Trade]) -> pa.RecordBatch:
     """Return trades as columns."""
     columns = [
         pa.array([getattr(trade, field.name) for trade in trades], field.type) for field in TRADE_SCHEMA
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=TRADE_SCHEMA)
+
+
+def from_columns(trades: TradeColumns) -> pa.RecordBatch:
+    """Return trades that are columns already."""
+    venues = [pa.array(names, pa.string()) for names in zip(*trades.venues, strict=True)]
+    columns = [
+        *(names.take(pa.array(trades.venue)) for names in venues),
+        pa.array(trades.trade_ids),
+        pa.array(trades.prices),
+        pa.array(trades.quantities),
+        pa.array(trades.sells.astype(np.bool_)),
+        pa.array(trades.times_us),
+        pa.array(trades.received_us),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=TRADE_SCHEMA)
 

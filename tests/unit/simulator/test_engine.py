@@ -3,8 +3,9 @@
 import json
 
 from simulator.binance import BinanceSession
+from simulator.crowd import MarketParams
 from simulator.engine import Engine, EngineParams
-from simulator.market import MarketParams, MarketSource
+from simulator.market import MarketSource
 from simulator.scenarios import ScenarioParams
 from simulator.streams import Target
 

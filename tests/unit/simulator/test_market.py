@@ -5,7 +5,8 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 
-from simulator.market import MarketParams, MarketSource
+from simulator.crowd import MarketParams
+from simulator.market import MarketSource
 from simulator.scenarios import ScenarioParams
 from simulator.source import Chunk, Injected, MarketTrade
 

@@ -16,9 +16,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from shared.errors import PortInUseError
+from simulator.crowd import MarketParams
 from simulator.engine import EngineParams
 from simulator.faults import FaultSettings
-from simulator.market import MarketParams, MarketSource
+from simulator.market import MarketSource
 from simulator.run import Simulator, SimulatorParams, running_simulator
 from simulator.scenarios import ScenarioParams
 from simulator.server import SlidingLimit, WebSocketParams, text_frame

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from simulator.coinbase import Coinbase
+from simulator.crowd import MarketParams
 from simulator.engine import VENUES, Engine, EngineParams
 from simulator.kraken import Kraken
-from simulator.market import MarketParams, MarketSource
+from simulator.market import MarketSource
 from simulator.scenarios import ScenarioParams
 from simulator.source import MarketTrade, SymbolInfo
 from simulator.tape import Tape

@@ -1,0 +1,100 @@
+"""The generated market as columns of trades, without sockets and strings: for weeks at once."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow.parquet as pq
+
+from shared.recordings import parquet
+from shared.stream.columns import TradeColumns
+from simulator.crowd import Crowd, MarketParams
+from simulator.source import Injected
+
+TRADES_FILE: Final = "trades.parquet"
+TRUTH_FILE: Final = "truth.jsonl"
+_CHUNK_S: Final = 1_800.0
+
+
+class Stretch(NamedTuple):
+    """A stretch of all markets.
+
+    Attributes:
+        trades: in order of the time at which they happened; their time of receipt is when the venue tells.
+        truth: events that were planned in it; they may begin later.
+    """
+
+    trades: TradeColumns
+    truth: list[Injected]
+
+
+def stretches(params: MarketParams) -> Iterator[Stretch]:
+    """Yield the market from its start on, stretch by stretch, in order of time.
+
+    Args:
+        params: what is generated; without `chunk_s`, in stretches of half an hour; history is left out.
+    """
+    if params.chunk_s is None:
+        params = replace(params, chunk_s=_CHUNK_S)
+    crowd = Crowd(replace(params, history_trades=0))
+    end_us = None if params.duration_s is None else params.start_us + round(params.duration_s * 1e6)
+    number = 0
+    while params.duration_s is None or number * crowd.chunk_s < params.duration_s:
+        yield _stretch(crowd, number, end_us)
+        number += 1
+
+
+class Written(NamedTuple):
+    """How much was written."""
+
+    trades: int
+    events: int
+
+
+def write_tape(params: MarketParams, folder: Path) -> Written:
+    """Write a market that ends, and the truth about its events.
+
+    Args:
+        params: what is generated.
+        folder: for `trades.parquet`, which `shared.recordings` reads, and `truth.jsonl`, one `Injected` a
+            line; made where there is none.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    trades = events = 0
+    with (
+        pq.ParquetWriter(folder / TRADES_FILE, parquet.TRADE_SCHEMA) as recording,
+        (folder / TRUTH_FILE).open("wb") as truth,
+    ):
+        for stretch in stretches(params):
+            recording.write_batch(parquet.from_columns(stretch.trades))
+            truth.writelines(msgspec.json.encode(event) + b"\n" for event in stretch.truth)
+            trades, events = trades + len(stretch.trades), events + len(stretch.truth)
+    return Written(trades, events)
+
+
+def _stretch(crowd: Crowd, number: int, end_us: int | None) -> Stretch:
+    venues = [(place.exchange, place.profile.market) for place in crowd.places]
+    parts, truth = [], []
+    for place, drawn in crowd.draw(number):
+        parts.append((drawn.block, place.profile))
+        truth += drawn.truth
+    counts = [len(block.ticks) for block, _ in parts]
+    times_us = np.concatenate([block.times_us for block, _ in parts])
+    trades = TradeColumns(
+        venues=venues,
+        venue=np.repeat(np.arange(len(venues)), counts),
+        trade_ids=np.concatenate([block.first_id + np.arange(len(block.ticks)) for block, _ in parts]),
+        prices=np.concatenate([block.prices(profile) for block, profile in parts]),
+        quantities=np.concatenate([block.quantities(profile) for block, profile in parts]),
+        sells=np.concatenate([block.sells for block, _ in parts]).astype(np.int64),
+        times_us=times_us,
+        received_us=np.concatenate([block.told_us for block, _ in parts]),
+    )
+    order = np.argsort(times_us, kind="stable")
+    if end_us is not None:
+        order = order[times_us[order] < end_us]
+        truth = [event for event in truth if event.start_us < end_us]
+    return Stretch(trades.take(order), truth)
