@@ -6,17 +6,21 @@ speaks for washing; a table of what ordinary markets show turns each into a prob
 """
 
 from math import lgamma
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from detector.arrays import BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector
+from detector.arrays import BoolVector, FloatCube, FloatMatrix, FloatVector, IntMatrix, IntVector
 
 # Columns of the input.
 TIME, LOG_RETURN, SIGNED, QUANTITY, RUN, GAP = range(6)
 INPUTS: Final = 6
+# What a ring keeps of a trade: size in base units, negative when the taker sold; logarithm of the price, from
+# the market's first trade; event time in seconds; and how long after the order before, in bins: 0 where that
+# says nothing, or `SAME_ORDER`. In one place, as that is where a trade's cost lies when markets are many.
+SIZE, PRICE, AT_S, GAP_BIN = range(4)
+KEPT: Final = 4
 # What is measured of a window.
 ROUND_TRIPS, REPEATS, BENFORD, ROUNDING, TIMING, ALTERNATION, BALANCE, STILLNESS = range(8)
 TESTS: Final = 8
@@ -26,7 +30,8 @@ SEEN, LEVEL, SCORE, JUDGED, JUDGED_S, SPAN_S, CALM_N, CALM_MEAN, CALM_VARIANCE =
 EVIDENCE: Final = 9
 VALUE: Final = EVIDENCE + TESTS
 PROBABILITY: Final = VALUE + TESTS
-MEMORY: Final = PROBABILITY + TESTS
+# As many as fill whole lines of the cache: every trade touches the first one only.
+MEMORY: Final = 40
 # What is noted of a market: values, probabilities, and the time that the window spans.
 NOTES: Final = 2 * TESTS + 1
 
@@ -35,10 +40,13 @@ _PLACES: Final = 2_048
 LARGEST_WINDOW: Final = _PLACES // 2
 _MAGNITUDE: Final = 0x7FFF_FFFF_FFFF_FFFF
 _SPREAD: Final = 0x1E37_79B9_7F4A_7C15
-# Times between orders are told apart by 2 %, from 0.1 s on: what is faster is how a venue works.
+# Times between orders are told apart by 1/32 of an octave, that is by 1.6 to 3.1 %, from 0.1 s on: what is
+# faster is how a venue works. The bins are read off a number's bits, as a logarithm would cost more than all
+# else.
 _SHORTEST_GAP_S: Final = 0.1
-GAP_BINS: Final = 1_000
-_GAP_WIDTH: Final = 0.02
+_FINENESS: Final = 47
+_FIRST_BIN: Final = (np.float64(_SHORTEST_GAP_S).view(np.int64) >> _FINENESS).item()
+GAP_BINS: Final = 1_024
 SAME_ORDER: Final = -1
 _LEAST_GAPS: Final = 100
 # Pairs of one size that do not count: such coincidences happen, the more the fewer digits a size has.
@@ -49,36 +57,18 @@ _CALM_MOST: Final = 400.0
 _LEAST_VARIANCE: Final = 0.01
 # Says nothing: the least stillness there is, and what is unknown.
 _LIVELIEST: Final = -10.0
+# Beyond any market, and small enough that no sum or square of them becomes infinite.
 _LARGEST_RETURN: Final = 50.0
+LEAST_SIZE: Final = 1e-150
+LARGEST_SIZE: Final = 1e150
 _TINY: Final = 1e-12
 
-# From 10^-300 to 10^300; sizes beyond count as these.
-_POWERS: Final = 10.0 ** np.arange(-300, 301)
-_UNIT: Final = 300
+_POWERS: Final = 10.0 ** np.arange(-160, 161)
+_UNIT: Final = 160
 _LOG_2: Final = float(np.log10(2.0))
 _A_HAIR_MORE: Final = 1.0 + 1e-12
 _UNDER_TEN: Final = 10.0 - 1e-9
 _BENFORD: Final = np.log10(1.0 + 1.0 / np.arange(1, 10))
-
-
-Gaps: TypeAlias = NDArray[np.int16]
-
-
-class Rings(NamedTuple):
-    """The last trades of all markets, by slot.
-
-    Attributes:
-        sizes: (slots, window), base units, negative when the taker sold.
-        levels: (slots, window), logarithm of the price, from the market's first trade.
-        times: (slots, window), event times in seconds.
-        gaps: (slots, window), how long after the order before, in bins; 0 where that says nothing, and
-            `SAME_ORDER`.
-    """
-
-    sizes: FloatMatrix
-    levels: FloatMatrix
-    times: FloatMatrix
-    gaps: Gaps
 
 
 class Reference(NamedTuple):
@@ -135,11 +125,11 @@ def scratch() -> Scratch:
 
 
 @njit(cache=True)
-def gap_bin(gap_s: float) -> int:
-    """Return the bin of a time between orders; 0 where it says nothing."""
+def gap_bin(gap_s: float, bits: int) -> int:
+    """Return the bin of a time between orders, also given as bits; 0 where it says nothing."""
     if not gap_s >= _SHORTEST_GAP_S:
         return 0
-    return int(min(np.log(gap_s / _SHORTEST_GAP_S) / _GAP_WIDTH, GAP_BINS - 2.0)) + 1
+    return int(min((bits >> _FINENESS) - _FIRST_BIN + 1, GAP_BINS - 1))
 
 
 @njit(cache=True)
@@ -174,11 +164,9 @@ def log_survival(shape: float, x: float) -> float:
 
 
 @njit(cache=True)
-def _count_sizes(
-    sizes: FloatVector, bits: IntVector, gaps: Gaps, first: int, table: Scratch
-) -> tuple[int, int, float]:
+def _count_sizes(ring: FloatMatrix, bits: IntMatrix, first: int, table: Scratch) -> tuple[int, int, float]:
     """Fill the table; return how many sizes, how many orders and sizes, and how much volume there are."""
-    n = sizes.shape[0]
+    n = ring.shape[0]
     places, keys, _, orders, windows = table
     windows[0] += 1
     stamp = windows[0] * LARGEST_WINDOW
@@ -186,9 +174,9 @@ def _count_sizes(
     volume = 0.0
     for k in range(n):
         at = (first + k) & (n - 1)
-        key = bits[at] & _MAGNITUDE
-        order += gaps[at] != SAME_ORDER
-        volume += abs(sizes[at])
+        key = bits[at, SIZE] & _MAGNITUDE
+        order += ring[at, GAP_BIN] != SAME_ORDER
+        volume += abs(ring[at, SIZE])
         place = (key * _SPREAD >> 40) & (_PLACES - 1)
         number = places[place] - stamp
         while number >= 0 and keys[number] != key:
@@ -204,7 +192,7 @@ def _count_sizes(
         # A sweep through many equal orders is one event.
         if orders[number, 2] != order:
             orders[number, 2] = order
-            orders[number, 1 if sizes[at] < 0.0 else 0] += 1
+            orders[number, 1 if bits[at, SIZE] < 0 else 0] += 1
             entries += 1
     return distinct, entries, volume
 
@@ -214,14 +202,14 @@ def _leading(size: float, bits: int) -> float:
     """Return a size over the power of ten that makes it 1 to 10; a hair under a power is that power."""
     # The exponent of two is in the bits; it says that of ten, or one less.
     exponent = int(np.floor(((bits >> 52) - 1_023) * _LOG_2))
-    lead = size * _POWERS[_UNIT - min(max(exponent, -_UNIT), _UNIT)] * _A_HAIR_MORE
+    lead = size * _POWERS[_UNIT - exponent] * _A_HAIR_MORE
     return float(min(max(lead * 0.1 if lead >= 10.0 else lead, 1.0), _UNDER_TEN))
 
 
 @njit(cache=True)
-def _measure_sizes(sizes: FloatVector, gaps: Gaps, first: int, table: Scratch, found: FloatVector) -> None:
+def _measure_sizes(ring: FloatMatrix, first: int, table: Scratch, found: FloatVector) -> None:
     """Write what the sizes of a window tell: round trips, repeats, first digits, rounding."""
-    distinct, entries, volume = _count_sizes(sizes, sizes.view(np.int64), gaps, first, table)
+    distinct, entries, volume = _count_sizes(ring, ring.view(np.int64), first, table)
     tripped = twins = rounded = 0.0
     digits = np.zeros(10, np.int64)
     for k in range(distinct):
@@ -229,12 +217,12 @@ def _measure_sizes(sizes: FloatVector, gaps: Gaps, first: int, table: Scratch, f
         pairs = min(buys, sells)
         lead = _leading(size, table.keys[k])
         digits[int(lead)] += 1
-        is_round = abs(lead * 10.0 - np.rint(lead * 10.0)) < 1e-6
-        if is_round:
+        if abs(lead * 10.0 - np.rint(lead * 10.0)) < 1e-6:
+            # Many people trade 100, and some buy while others sell.
             rounded += buys + sells
-        if pairs >= _LEAST_PAIRS:
+        elif pairs >= _LEAST_PAIRS:
             tripped += 2.0 * pairs * size
-            twins += 0.0 if is_round else 2.0 * pairs
+            twins += 2.0 * pairs
         elif pairs > 0 and abs(lead * 100.0 - np.rint(lead * 100.0)) > 1e-5:
             tripped += 2.0 * pairs * size
     squares = 0.0
@@ -248,25 +236,27 @@ def _measure_sizes(sizes: FloatVector, gaps: Gaps, first: int, table: Scratch, f
 
 
 @njit(cache=True)
-def _measure_order(sizes: FloatVector, gaps: Gaps, first: int, found: FloatVector) -> float:
+def _measure_order(ring: FloatMatrix, first: int, found: FloatVector) -> float:
     """Write what the succession of orders tells: timing, alternation; return the net flow in deviations."""
-    n = sizes.shape[0]
+    n = ring.shape[0]
     bins = np.zeros(GAP_BINS, np.int64)
     timed = orders = changes = 0
     net = squares = of_order = 0.0
+    was_sold = False
     for k in range(n):
         at = (first + k) & (n - 1)
-        if k == 0 or gaps[at] != SAME_ORDER:
-            if k > 0:
-                changes += (sizes[at] < 0.0) != (sizes[(at - 1) & (n - 1)] < 0.0)
-                if gaps[at] > 0:
-                    bins[gaps[at]] += 1
-                    timed += 1
+        size, gap = ring[at, SIZE], int(ring[at, GAP_BIN])
+        if k == 0 or gap != SAME_ORDER:
+            changes += k > 0 and (size < 0.0) != was_sold
+            if k > 0 and gap > 0:
+                bins[gap] += 1
+                timed += 1
             squares += of_order * of_order
             orders += 1
             of_order = 0.0
-        of_order += sizes[at]
-        net += sizes[at]
+            was_sold = size < 0.0
+        of_order += size
+        net += size
     squares += of_order * of_order
     same = 0
     for k in range(GAP_BINS):
@@ -277,42 +267,35 @@ def _measure_order(sizes: FloatVector, gaps: Gaps, first: int, found: FloatVecto
 
 
 @njit(cache=True)
-def _measure_price(levels: FloatVector, first: int, flow: float, found: FloatVector) -> None:
+def _measure_price(ring: FloatMatrix, first: int, flow: float, found: FloatVector) -> None:
     """Write what flow and price tell together, and the logarithm of the range as the stillness to compare."""
-    n = levels.shape[0]
+    n = ring.shape[0]
+    before = high = low = ring[first, PRICE]
     squares = 0.0
     for k in range(1, n):
-        step = levels[(first + k) & (n - 1)] - levels[(first + k - 1) & (n - 1)]
-        squares += step * step
-    move = levels[(first - 1) & (n - 1)] - levels[first]
+        price = ring[(first + k) & (n - 1), PRICE]
+        squares += (price - before) ** 2
+        high, low, before = max(high, price), min(low, price), price
+    move = before - ring[first, PRICE]
     moved = move / np.sqrt(squares) if squares > _TINY * _TINY else 0.0
     found[BALANCE] = -np.sqrt(min(flow * flow + moved * moved, 1e12))
-    found[STILLNESS] = np.log(max(levels.max() - levels.min(), _TINY))
+    found[STILLNESS] = np.log(max(high - low, _TINY))
 
 
 @njit(cache=True)
-def measure(
-    sizes: FloatVector,
-    levels: FloatVector,
-    gaps: Gaps,
-    first: int,
-    table: Scratch,
-    found: FloatVector,
-) -> None:
+def measure(ring: FloatMatrix, first: int, table: Scratch, found: FloatVector) -> None:
     """Measure a full window.
 
     Args:
-        sizes: a ring, its length a power of two; as in `Rings`.
-        levels: likewise.
-        gaps: likewise.
-        first: place of the oldest trade.
+        ring: trades, a power of two, x `KEPT`.
+        first: place of the oldest.
         table: to look sizes up in.
         found: `TESTS`, written; the timing is 0 where too few orders can be timed, and the stillness is the
             logarithm of the price range, to be compared with the market's own.
     """
-    _measure_sizes(sizes, gaps, first, table, found)
-    flow = _measure_order(sizes, gaps, first, found)
-    _measure_price(levels, first, flow, found)
+    _measure_sizes(ring, first, table, found)
+    flow = _measure_order(ring, first, found)
+    _measure_price(ring, first, flow, found)
 
 
 @njit(cache=True)
@@ -347,35 +330,20 @@ def surprise(reference: Reference, test: int, value: float) -> float:
 
 
 @njit(cache=True)
-def _learn(rings: Rings, slot: int, memory: FloatVector, row: FloatVector) -> None:
-    """Put a trade into the ring."""
-    at = int(memory[SEEN]) & (rings.sizes.shape[1] - 1)
-    change = row[LOG_RETURN]
-    memory[LEVEL] += min(max(change, -_LARGEST_RETURN), _LARGEST_RETURN)
-    rings.sizes[slot, at] = -row[QUANTITY] if row[SIGNED] < 0.0 else row[QUANTITY]
-    rings.levels[slot, at] = memory[LEVEL]
-    rings.times[slot, at] = row[TIME]
-    rings.gaps[slot, at] = SAME_ORDER if row[RUN] > 1.0 else gap_bin(row[GAP])
-    memory[SEEN] += 1.0
-
-
-@njit(cache=True)
 def _weigh(
-    rings: Rings,
-    slot: int,
+    ring: FloatMatrix,
+    first: int,
     memory: FloatVector,
     reference: Reference,
     lasting_s: float,
     table: Scratch,
 ) -> None:
     """Measure the window of a market, and bring its evidence up to date."""
-    size = rings.sizes.shape[1]
-    first = int(memory[SEEN]) & (size - 1)
-    now_s = rings.times[slot, (first - 1) & (size - 1)]
+    now_s = ring[first - 1, AT_S]
     values = memory[VALUE : VALUE + TESTS]
-    measure(rings.sizes[slot], rings.levels[slot], rings.gaps[slot], first, table, values)
+    measure(ring, first, table, values)
     values[STILLNESS] = _against_own_past(memory, values[STILLNESS])
-    memory[SPAN_S] = max(now_s - rings.times[slot, first], 0.0)
+    memory[SPAN_S] = max(now_s - ring[first, AT_S], 0.0)
     elapsed_s = max(now_s - memory[JUDGED_S], 0.0) if memory[JUDGED] > 0.0 else memory[SPAN_S]
     gain = -np.expm1(-elapsed_s / lasting_s)
     total = 0.0
@@ -416,7 +384,7 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
     lasting_s: float,
     threshold: float,
     explain_all: bool,  # noqa: FBT001 - numba passes by position
-    rings: Rings,
+    rings: FloatCube,
     memories: FloatMatrix,
     table: Scratch,
     scores: FloatVector,
@@ -432,11 +400,11 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
         rows: n rows of features.
         columns: `INPUTS`, which of their columns are the input.
         reference: what ordinary markets show.
-        step: trades from one judgement to the next.
+        step: trades from one judgement to the next, a power of two.
         lasting_s: event time over which evidence is averaged.
         threshold: on the score.
         explain_all: whether contributions are wanted for every row.
-        rings: changed.
+        rings: by slot, the last trades, x `KEPT`; changed.
         memories: by slot, `MEMORY` numbers; changed.
         table: to look sizes up in.
         scores: n, written; NaN until the first window is full.
@@ -444,19 +412,29 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
         eligible: n, written.
         notes: n x `NOTES`; written where something is to be explained.
     """
-    row = np.zeros(INPUTS, np.float64)
-    window = rings.sizes.shape[1]
+    bits, window = rows.view(np.int64), rings.shape[1]
+    time, log_return, signed, quantity, run_length, gap = columns
     for run in range(slots.shape[0]):
         slot = slots[run]
-        memory = memories[slot]
+        # Views of the market's state cost more than the trades: they are made where a window is measured.
+        seen, level = int(memories[slot, SEEN]), memories[slot, LEVEL]
+        score = memories[slot, SCORE] if memories[slot, JUDGED] > 0.0 else np.nan
         for i in range(starts[run], starts[run + 1]):
-            for k in range(INPUTS):
-                row[k] = rows[i, columns[k]]
-            if 0.0 < row[QUANTITY] < np.inf:
-                _learn(rings, slot, memory, row)
-                if memory[SEEN] >= window and memory[SEEN] % step == 0.0:
-                    _weigh(rings, slot, memory, reference, lasting_s, table)
-            scores[i] = memory[SCORE] if memory[JUDGED] > 0.0 else np.nan
-            eligible[i] = scores[i] >= threshold
-            if memory[JUDGED] > 0.0 and (explain_all or eligible[i]):
-                _explain(memory, reference, i, shares, notes)
+            at = seen & (window - 1)
+            level += min(max(rows[i, log_return], -_LARGEST_RETURN), _LARGEST_RETURN)
+            size = min(max(rows[i, quantity], LEAST_SIZE), LARGEST_SIZE)
+            rings[slot, at, SIZE] = -size if rows[i, signed] < 0.0 else size
+            rings[slot, at, PRICE] = level
+            rings[slot, at, AT_S] = rows[i, time]
+            rings[slot, at, GAP_BIN] = (
+                SAME_ORDER if rows[i, run_length] > 1.0 else gap_bin(rows[i, gap], bits[i, gap])
+            )
+            seen += 1
+            if seen >= window and seen & (step - 1) == 0:
+                _weigh(rings[slot], seen & (window - 1), memories[slot], reference, lasting_s, table)
+                score = memories[slot, SCORE]
+            scores[i] = score
+            eligible[i] = score >= threshold
+            if eligible[i] or (explain_all and not np.isnan(score)):
+                _explain(memories[slot], reference, i, shares, notes)
+        memories[slot, SEEN], memories[slot, LEVEL] = seen, level

@@ -3,19 +3,19 @@
 Idea: public trades carry no identities, but a wash leaves traces in a window of trades: volume that is bought
 and sold again, with nothing gained. Eight tests look for them in the last 1,024 trades:
 
-- `round_trips`: share of volume in pairs of a buy and a sell of the very same size (sizes of up to three
-  digits from the fourth pair on, as coincidences happen);
-- `repeated_sizes`: share of orders in such pairs, round sizes left out;
+- `round_trips`: share of volume in pairs of a buy and a sell of the very same odd size, one of three digits
+  or more (of three digits from the fourth pair on, as coincidences happen);
+- `repeated_sizes`: share of orders in odd sizes that come at least four times on either side;
 - `benford`: first digits of the distinct sizes against Benford's law, chi-squared over degrees of freedom;
 - `round_sizes`: share of orders of one or two significant digits; people round, programs need not;
-- `regular_timing`: probability that two times between orders are the same within 2 %;
+- `regular_timing`: probability that two times between orders are alike within 2 or 3 %;
 - `alternation`: share of orders on the other side than the one before;
 - `net_change`: net flow and net change of the price, both over what random signs would give; washing moves
   neither;
 - `stillness`: by how many deviations the price range is below that of as many trades on this market before.
 
 Score: minus the decimal logarithm of the probability of all tests together, in ordinary markets; from 0, a
-wash from 2.3 on (p = 0.005). Ordinary markets repeat sizes, round them and bounce between bid and ask, so
+wash from 2.5 on (p = 0.003). Ordinary markets repeat sizes, round them and bounce between bid and ask, so
 no textbook distribution holds: each test's p-value is the share of windows of ordinary markets that reach
 as much (`detector/patterns/wash_reference.py`), extrapolated exponentially beyond 1 in 200, down to 1e-6.
 Minus their logarithms are averaged over an hour, so that minutes of two programs hitting each other are no
@@ -25,11 +25,11 @@ hour makes the combined p-value too large, never too small. It decides by itself
 
 Warm-up: 1,024 trades; stillness says nothing before three windows.
 
-Cost: a pass over the window every 256 trades. Memory: 26 KB per market.
+Cost: a pass over the window every 256 trades. Memory: 33 KB per market.
 
-Blind spots: sizes and times drawn at random; a wash that is a small part of its market; markets whose lots
-are so coarse that all sizes repeat. A market maker that quotes one odd size on both sides for hours looks
-the same: the score says what the tape looks like, not what somebody meant.
+Blind spots: sizes and times drawn at random; round sizes only; a wash that is a small part of its market. A
+market maker that quotes one odd size on both sides for hours looks the same: the score says what the tape
+looks like, not what somebody meant.
 
 Reference: L. W. Cong, X. Li, K. Tang, Y. Yang, "Crypto Wash Trading", Management Science 69 (2023), for
 Benford's law and rounding; A. Aloosh, J. Li, "Direct Evidence of Bitcoin Wash Trading", Management Science 70
@@ -63,7 +63,7 @@ import numpy as np
 
 from detector.arrays import BoolVector, FloatMatrix, FloatVector, loaded, resized
 from detector.kernels import wash as kernel
-from detector.kernels.wash import Reference, Rings
+from detector.kernels.wash import Reference
 from detector.online.protocol import DecidesOn, Finding, Scale, Scored
 from detector.patterns import wash_reference
 from detector.runs import Runs
@@ -113,7 +113,7 @@ class WashTradingParams:
         weights: of the tests.
     """
 
-    threshold: float = 2.3
+    threshold: float = 2.5
     window_trades: int = kernel.LARGEST_WINDOW
     lasting_s: float = 3_600.0
     quiet_s: float = 21_600.0
@@ -190,23 +190,14 @@ class WashTrading:
         self.quiet_s, self.window_s = params.quiet_s, params.lasting_s
         self._params = params
         self._at = np.array([features.index(name) for name in WASH_FEATURES], np.int64)
-        window = params.window_trades
-        self._rings = Rings(
-            sizes=np.zeros((0, window), np.float64),
-            levels=np.zeros((0, window), np.float64),
-            times=np.zeros((0, window), np.float64),
-            gaps=np.zeros((0, window), np.int16),
-        )
+        self._rings = np.zeros((0, params.window_trades, kernel.KEPT), np.float64)
         self._memories = np.zeros((0, kernel.MEMORY), np.float64)
         self._table = kernel.scratch()
 
     def open(self, slot: int, *, identity: str) -> None:  # noqa: ARG002 - it has no randomness
         """Begin with an empty window."""
-        self._rings = Rings._make(resized(ring, slot) for ring in self._rings)
-        self._memories = resized(self._memories, slot)
-        for ring in self._rings:
-            ring[slot] = 0
-        self._memories[slot] = 0.0
+        self._rings, self._memories = resized(self._rings, slot), resized(self._memories, slot)
+        self._rings[slot], self._memories[slot] = 0.0, 0.0
 
     def close(self, slot: int) -> None:
         """Free a slot; its next market begins at nothing."""
@@ -244,8 +235,8 @@ class WashTrading:
 
     def state(self, slot: int) -> State:
         """Return a copy of the window and of what is remembered of a market."""
-        rings = {name: ring[slot].copy() for name, ring in self._rings._asdict().items()}
-        return {"memory": self._memories[slot].copy(), **rings}
+        held = int(min(self._memories[slot, kernel.SEEN], self._params.window_trades))
+        return {"memory": self._memories[slot].copy(), "ring": self._rings[slot, :held].copy()}
 
     def load_state(self, slot: int, state: State) -> None:
         """Go on from a state.
@@ -254,24 +245,18 @@ class WashTrading:
             ValueError: it is damaged, or of another window.
         """
         memory = loaded(state, "memory", self._memories, shape=(kernel.MEMORY,))
-        window = self._params.window_trades
-        rings = Rings(
-            **{
-                name: loaded(state, name, ring, shape=(window,))
-                for name, ring in self._rings._asdict().items()
-            }
-        )
         seen = memory[kernel.SEEN]
         if not (np.isfinite(memory).all() and seen >= 0 and seen == np.floor(seen)):
             raise ValueError("memory holds what is no number of trades")
-        sizes = rings.sizes[: int(min(seen, window))]
-        if not (np.isfinite(sizes).all() and sizes.all()):
-            raise ValueError("sizes holds what is no size")
-        if rings.gaps.min() < kernel.SAME_ORDER or rings.gaps.max() >= kernel.GAP_BINS:
-            raise ValueError("gaps names a bin that does not exist")
-        self._memories[slot] = memory
-        self._rings.sizes[slot], self._rings.levels[slot] = rings.sizes, rings.levels
-        self._rings.times[slot], self._rings.gaps[slot] = rings.times, rings.gaps
+        held = int(min(seen, self._params.window_trades))
+        ring = loaded(state, "ring", self._rings, shape=(held, kernel.KEPT))
+        sizes, bins = np.abs(ring[:, kernel.SIZE]), ring[:, kernel.GAP_BIN]
+        # Exponents of sizes, and bins, are places in tables.
+        is_sound = (sizes >= kernel.LEAST_SIZE) & (sizes <= kernel.LARGEST_SIZE)
+        is_sound &= (bins >= kernel.SAME_ORDER) & (bins < kernel.GAP_BINS)
+        if not (is_sound.all() and np.isfinite(ring).all()):
+            raise ValueError("ring holds what is no trade")
+        self._memories[slot], self._rings[slot, :held] = memory, ring
 
     def sentence(self, finding: Finding) -> str:
         """Return what the tests found that make up most of the evidence, and how rare all of it is."""
@@ -282,10 +267,10 @@ class WashTrading:
             for name, share in shares
             if share >= _TOLD_SHARE and features[f"p_{name}"] <= _TOLD_P
         ]
+        spans = f" ({duration(features['wash_window_s'])})" if "wash_window_s" in features else ""
         return (
-            f"{finding.symbol} looks wash-traded in its last {self._params.window_trades:,} trades "
-            f"({duration(features['wash_window_s'])}): {', '.join(told) or 'less than before'}; "
-            f"all tests together: p = {10.0**-finding.score:.1g}."
+            f"{finding.symbol} looks wash-traded (all tests together: p = {10.0**-finding.score:.1g}) in its "
+            f"last {self._params.window_trades:,} trades{spans}{': ' if told else ''}{', '.join(told)}."
         )
 
 
