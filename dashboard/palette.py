@@ -66,6 +66,7 @@ _MARKS: Final = {
     "whale": Mark(symbol="circle", light="#0072b2", dark="#56b4e9"),
     "flash_crash": Mark(symbol="triangle-down", light="#a8327a", dark="#e58fbd"),
     "pump_dump": Mark(symbol="triangle-up", light="#00735c", dark="#1fbf92"),
+    "wash_trading": Mark(symbol="hourglass", light="#7a5195", dark="#b9a3e3"),
     "zscore": Mark(symbol="square", light="#5b6673", dark="#c3ccd6"),
     "forest": Mark(symbol="hexagon", light="#8a6d00", dark="#f0e442"),
 }

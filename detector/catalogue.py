@@ -31,6 +31,7 @@ CATALOGUE: Final = (
     Entry("whale", "pattern", "one trade that is huge for its market"),
     Entry("flash_crash", "pattern", "a deep fall within minutes"),
     Entry("pump_dump", "pattern", "an arranged rise on a thin market, and the sell-off after it"),
+    Entry("wash_trading", "pattern", "volume that somebody makes by trading with himself"),
 )
 
 # Those of the cross-market step (`detector/cross/`), by their names in `DETECTOR_CROSS_ENABLED`.

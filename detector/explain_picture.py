@@ -26,7 +26,13 @@ _COLOURS: Final = {
     "whale": pictures.PURPLE,
     "flash_crash": pictures.ORANGE,
 }
-_TITLES: Final = {"zscore": "z-score", "forest": "forest", "flash_crash": "flash crash", "pump_dump": "pump"}
+_TITLES: Final = {
+    "zscore": "z-score",
+    "forest": "forest",
+    "flash_crash": "flash crash",
+    "pump_dump": "pump",
+    "wash_trading": "wash",
+}
 _LANES: Final = tuple(entry.name for entry in CATALOGUE)
 _SCORED: Final = ("zscore", "forest")
 _RARE: Final = ("zscore", "forest", "combined")

@@ -12,7 +12,7 @@ import numpy as np
 from detector.arrays import BoolVector, FloatMatrix, FloatVector, IntVector, nested, under
 from detector.combined import Combined
 from detector.episodes import Episodes
-from detector.online.protocol import DecidesOn, DetectorStage, Fault, Finding, Scored
+from detector.online.protocol import DecidesOn, DetectorStage, Fault, Finding, Scored, Unhurried
 from detector.params import EngineParams, make_calibration
 from detector.parole import Paroles
 from detector.per_market import nothing, row_by_row
@@ -344,9 +344,10 @@ class CombinedLane:
 
 
 def _episodes(judge: Judge, params: EngineParams) -> Episodes:
-    return Episodes(
-        quiet_us=round(params.episode_quiet_s * MICROSECONDS_PER_SECOND), decides_on=judge.decides_on
-    )
+    quiet_s = params.episode_quiet_s
+    if isinstance(judge, Unhurried):
+        quiet_s = max(quiet_s, judge.quiet_s)
+    return Episodes(quiet_us=round(quiet_s * MICROSECONDS_PER_SECOND), decides_on=judge.decides_on)
 
 
 def _paroles(params: EngineParams) -> Paroles:

@@ -12,6 +12,7 @@ from detector.online.zscore import ZScore, ZScoreParams
 from detector.patterns.flash_crash import FlashCrash, FlashCrashParams
 from detector.patterns.pump_dump import PUMP_FEATURES, PumpDump, PumpDumpParams
 from detector.patterns.pump_dump import WINDOW_S as _PUMP_WINDOW_S
+from detector.patterns.wash_trading import WASH_FEATURES, WashTrading, WashTradingParams
 from detector.patterns.whale import Whale, WhaleParams
 from detector.price_move import PriceFloors
 from detector.ticks import TickParams
@@ -36,6 +37,7 @@ class EngineParams:
         warm_up_trades: scores before a calibrated detector speaks.
         flash_crash_drop_pct: fall that is a flash crash.
         flash_crash_window_s: within which it must happen.
+        wash_window_trades: that tests for wash trading look at.
         whale_min_notional: smaller trades are never whales, in quote units.
         episode_quiet_s: silence that closes an episode.
         parole_s: event time after which a detector that raised on a market is tried there again.
@@ -43,7 +45,7 @@ class EngineParams:
         ticks: when trades are told to the cross-market step; None: never.
     """
 
-    enabled: tuple[str, ...] = ("combined", "whale", "flash_crash", "pump_dump")
+    enabled: tuple[str, ...] = ("combined", "whale", "flash_crash", "pump_dump", "wash_trading")
     shadow: tuple[str, ...] = ()
     budget_per_day: float = 5.0
     min_move_pct: float = 0.3
@@ -55,6 +57,7 @@ class EngineParams:
     warm_up_trades: int = 1_000
     flash_crash_drop_pct: float = 10.0
     flash_crash_window_s: float = 300.0
+    wash_window_trades: int = 1_024
     whale_min_notional: float = 100_000.0
     episode_quiet_s: float = 60.0
     parole_s: float = 600.0
@@ -81,6 +84,8 @@ class EngineParams:
         if "pump_dump" in self.published:
             windows_s += () if _PUMP_WINDOW_S in windows_s else (_PUMP_WINDOW_S,)
             more += PUMP_FEATURES
+        if "wash_trading" in self.published:
+            more += WASH_FEATURES
         columns = tuple(dict.fromkeys((*usual, *more))) if more else None
         return FeatureParams(windows_s=windows_s, columns=columns)
 
@@ -133,6 +138,7 @@ def shapes(params: EngineParams) -> dict[str, str]:
         "zscore": (params.zscore_window_trades, params.zscore_robust, params.zscore_seasonal),
         "forest": (params.forest_trees, params.forest_window_trades, params.seed),
         "flash_crash": (params.flash_crash_window_s,),
+        "wash_trading": (params.wash_window_trades,),
     }
     stages = {name: repr((windows, calibration, own.get(name))) for name in _needed(params)}
     combined = {entry.name: "" for entry in CATALOGUE if entry.members and entry.name in params.published}
@@ -175,4 +181,6 @@ def make_detector(name: str, params: EngineParams, *, features: tuple[str, ...])
         return FlashCrash(crash, features=features)
     if name == "pump_dump":
         return PumpDump(PumpDumpParams(quiet_s=params.episode_quiet_s), features=features)
+    if name == "wash_trading":
+        return WashTrading(WashTradingParams(window_trades=params.wash_window_trades), features=features)
     raise ValueError(f"no detector is called {name!r}")

@@ -4,8 +4,13 @@ from typing import Final
 
 from shared.events import Severity
 
-# One trade, however large, is news and no emergency; nor is a difference of prices.
-_AT_MOST: Final = {"whale": Severity.HIGH, "arbitrage": Severity.HIGH}
+# One trade, however large, is news and no emergency; nor is a difference of prices; a market that is washed has
+# been for hours.
+_AT_MOST: Final = {
+    "whale": Severity.HIGH,
+    "arbitrage": Severity.HIGH,
+    "wash_trading": Severity.MEDIUM,
+}
 
 
 def of_rarity(kind: str, *, rarity: float, threshold: float) -> Severity:
@@ -28,7 +33,7 @@ def of_score(kind: str, *, score: float, threshold: float) -> Severity:
     """Return the severity of an anomaly that was found by an absolute threshold on its score.
 
     Such thresholds mark what is serious in itself: high, and critical from one and a half times the threshold
-    on.
+    on; wash trading is medium at most.
     """
     severity = Severity.HIGH if score < 1.5 * threshold else Severity.CRITICAL
     return min(severity, _AT_MOST.get(kind, Severity.CRITICAL), key=lambda s: s.rank)

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 from detector.arrays import BoolVector, FloatMatrix, FloatVector, IntVector
 from detector.runs import Runs
@@ -194,6 +194,17 @@ class DetectorStage(Stage, Protocol):
     def sentence(self, finding: Finding) -> str:
         """Return why this is an anomaly, in one English sentence with numbers in it."""
         ...
+
+
+@runtime_checkable
+class Unhurried(Protocol):
+    """A detector whose episodes outlast the silence that closes others.
+
+    Attributes:
+        quiet_s: event time without a score that holds an episode open, after which it closes.
+    """
+
+    quiet_s: float
 
 
 class OnlineDetector(Protocol):

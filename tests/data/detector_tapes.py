@@ -24,6 +24,7 @@ SMALL = EngineParams(
     forest_window_trades=128,
     warm_up_trades=200,
     flash_crash_drop_pct=2.0,
+    wash_window_trades=128,
     whale_min_notional=1_000.0,
     episode_quiet_s=20.0,
 )

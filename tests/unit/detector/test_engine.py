@@ -178,6 +178,8 @@ def test_every_parameter_is_in_the_fingerprint() -> None:
         changes: dict[str, Any] = {field.name: ("whale",)}
         if field.name == "ticks":
             changes = {"ticks": TickParams()}
+        elif field.name == "wash_window_trades":
+            changes[field.name] = params.wash_window_trades // 2
         elif field.name not in {"enabled", "shadow"}:
             changes[field.name] = getattr(params, field.name) + 1
         fingerprints.add(Engine(dataclasses.replace(params, **changes)).fingerprint)

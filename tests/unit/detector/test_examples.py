@@ -17,6 +17,7 @@ import pytest
         "detector.patterns.whale",
         "detector.patterns.flash_crash",
         "detector.patterns.pump_dump",
+        "detector.patterns.wash_trading",
         "detector.evaluation.matching",
     ],
 )
