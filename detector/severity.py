@@ -4,8 +4,7 @@ from typing import Final
 
 from shared.events import Severity
 
-# One trade, however large, is news and no emergency; nor is a difference of prices; a market that is washed has
-# been for hours.
+# One trade, however large, is news and no emergency; a difference of prices neither; washing lasts for hours.
 _AT_MOST: Final = {
     "whale": Severity.HIGH,
     "arbitrage": Severity.HIGH,

@@ -30,7 +30,7 @@ def tape(seed: int) -> FloatMatrix:
 
 
 def gap_bin(gap_s: float) -> int:
-    return wash.gap_bin(gap_s, np.float64(gap_s).view(np.int64))
+    return wash.gap_bin(gap_s, int(np.float64(gap_s).view(np.int64)))
 
 
 def significant(size: float) -> str:
