@@ -27,6 +27,7 @@ from shared.events import Anomaly, EpisodePhase, MarketTick, Trade
 from shared.recordings import read
 from shared.stream.columns import TradeColumns
 
+_PARAMS: Final = CrossParams(enabled=("arbitrage",))
 _TRUE_BPS: Final = 100.0
 _LIVE_S: Final = 10
 _BASIS_POINTS: Final = 1e4
@@ -79,7 +80,7 @@ def run(*, folder: Path, calm_until: str, crash: tuple[str, str], write: Path | 
     paths = sorted(folder.glob("*.csv*"))
     if not paths:
         raise TapewatchError(f"there are no recordings in {folder}; set REAL_DATA_DIR")
-    measured = measure(paths)
+    measured = told(paths, _PARAMS)
     scored = score(measured, calm_until=calm_until, crash=crash)
     if not scored:
         raise TapewatchError(f"no market of {folder} is on two venues")
@@ -101,10 +102,10 @@ def run(*, folder: Path, calm_until: str, crash: tuple[str, str], write: Path | 
     show_tables("arbitrage", tables, write=write)
 
 
-def measure(paths: Sequence[Path]) -> Measured:
-    """Return what is found in recordings, and what is needed to judge it."""
+def told(paths: Sequence[Path], params: CrossParams) -> Measured:
+    """Return what the cross-market step tells of recordings, and what is needed to judge it."""
     ticks, slots = Ticks(TickParams()), dict[tuple[str, str], int]()
-    engine = CrossEngine(CrossParams(enabled=("arbitrage",)))
+    engine = CrossEngine(params)
 
     def slot_of(venue: tuple[str, str]) -> int:
         if venue not in slots:
@@ -115,7 +116,7 @@ def measure(paths: Sequence[Path]) -> Measured:
     anomalies: list[Anomaly] = []
     columns: dict[Listing, list[tuple[IntVector, FloatVector]]] = {}
     trades: list[Trade] = []
-    count = told = 0
+    count = made_ticks = 0
     tick_s = cross_s = 0.0
     for trades in _with_progress(read(paths)):
         batch = sort_by_market(TradeColumns.of(trades), slot_of)
@@ -127,7 +128,7 @@ def measure(paths: Sequence[Path]) -> Measured:
             # The first batch waits for the compiler.
             tick_s, cross_s = tick_s + between_s - before_s, cross_s + time.process_time() - between_s
         anomalies += [event for event in found if isinstance(event, Anomaly)]
-        count, told = count + len(trades), told + len(made)
+        count, made_ticks = count + len(trades), made_ticks + len(made)
         for slot, part in batch.runs.each():
             listing = Listing(*list(slots)[slot])
             columns.setdefault(listing, []).append((batch.tape.times_us[part], batch.tape.prices[part]))
@@ -136,7 +137,7 @@ def measure(paths: Sequence[Path]) -> Measured:
         listing: (np.concatenate([t for t, _ in parts]), np.concatenate([p for _, p in parts]))
         for listing, parts in columns.items()
     }
-    return Measured(anomalies, tapes, count, told, tick_s, cross_s)
+    return Measured(anomalies, tapes, count, made_ticks, tick_s, cross_s)
 
 
 def score(measured: Measured, *, calm_until: str, crash: tuple[str, str]) -> list[Row]:
@@ -163,8 +164,8 @@ def _silence(last: Trade) -> list[MarketTick]:
     return [MarketTick("end", "END-END", 0, 1.0, 1.0, False, later_us, later_us)]
 
 
-def _event_time_us(told: tuple[int, MarketTick]) -> int:
-    return told[1].event_time_us
+def _event_time_us(made: tuple[int, MarketTick]) -> int:
+    return made[1].event_time_us
 
 
 def _with_progress(batches: Iterable[list[Trade]]) -> Iterator[list[Trade]]:
@@ -223,10 +224,10 @@ def _score(measured: Measured, pair: tuple[Listing, Listing], day_s: int, bounds
     spans = {"calm": slice(0, calm_until), "crash": slice(begins, ends), "day": slice(0, 86_400)}
     rows = []
     for name, span in spans.items():
-        told = [a for a in opened if span.start <= _second(a, day_s) < span.stop]
-        delays = [(a.event_time_us - a.episode.opened_us) / MICROSECONDS_PER_SECOND for a in told]
+        within = [a for a in opened if span.start <= _second(a, day_s) < span.stop]
+        delays = [(a.event_time_us - a.episode.opened_us) / MICROSECONDS_PER_SECOND for a in within]
         values = {
-            "episodes": float(len(told)),
+            "episodes": float(len(within)),
             "seconds": float(is_true[span].sum()),
             "covered_pct": _share(covered[span], is_true[span]),
             "live_seconds": float(is_live[span].sum()),

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.arbitrage import measure, score
+from benchmarks.arbitrage import score, told
+from detector.cross.params import CrossParams
 
 pytestmark = pytest.mark.real_data
 
 
 def test_the_crash_is_covered_and_the_calm_before_is_silent(real_data_dir: Path) -> None:
     folder = real_data_dir / "crash-2025-10-10"
-    measured = measure([*folder.glob("*_SKYUSDT.csv.gz"), *folder.glob("*_SKY-USD.csv.gz")])
+    paths = [*folder.glob("*_SKYUSDT.csv.gz"), *folder.glob("*_SKY-USD.csv.gz")]
+    measured = told(paths, CrossParams(enabled=("arbitrage",)))
     calm, crash, _ = score(measured, calm_until="20:30", crash=("21:10", "21:40"))
     assert calm.values["episodes"] == 0
     assert crash.values["seconds"] > 500
