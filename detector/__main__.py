@@ -33,6 +33,7 @@ from detector.market_engines import MarketEngines
 from detector.params import EngineParams
 from detector.settings import config_faults, parsed
 from shared import logs, metrics
+from shared.allocator import keep_freed_memory
 from shared.clock import MICROSECONDS_PER_SECOND, SystemClock
 from shared.errors import ConfigError, RecordingError, TapewatchError
 from shared.events import SettingValue
@@ -229,6 +230,7 @@ def _sentences() -> Iterator[None]:
 
 
 def _run(settings: config.Settings, *, instance: str, stop: threading.Event) -> None:
+    keep_freed_memory()
     clock = SystemClock()
     health = metrics.Health(clock)
     metrics.serve(host=settings.metrics_host, port=settings.metrics_port, health=health)
