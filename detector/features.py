@@ -154,7 +154,7 @@ class Features:
         self._pool = Pool(
             times=np.empty(0, np.int64),
             trades=np.empty((0, windows.TRADE_COLUMNS), np.float64),
-            fronts=np.empty((0, count, sums), np.float64),
+            joined=np.empty((0, count, sums), np.float64),
             highs=np.empty(0, np.int64),
             lows=np.empty(0, np.int64),
         )
@@ -162,6 +162,7 @@ class Features:
             starts=np.empty(0, np.int64),
             sizes=np.empty(0, np.int64),
             cursors=np.empty((0, windows.CURSOR + windows.PER_WINDOW * count), np.int64),
+            opened=np.empty((0, count, windows.BLOCK, sums), np.float64),
             backs=np.empty((0, count, sums), np.float64),
             references=np.empty((0, count, 2), np.float64),
         )
@@ -170,7 +171,7 @@ class Features:
 
     @property
     def _max_size(self) -> int:
-        return _power_of_two(self._params.max_trades)
+        return max(_power_of_two(self._params.max_trades), windows.BLOCK)
 
     def open(self, slot: int, *, identity: str) -> None:  # noqa: ARG002 - features need no randomness
         """Give a market empty windows."""
@@ -190,7 +191,14 @@ class Features:
         if self._free.get(size):
             return self._free[size].pop()
         start, self._used = self._used, self._used + size
-        self._pool = Pool._make(resized(array, self._used - 1) for array in self._pool)
+        last, pool = self._used - 1, self._pool
+        self._pool = Pool(
+            times=resized(pool.times, last),
+            trades=resized(pool.trades, last),
+            joined=resized(pool.joined, last // windows.BLOCK),
+            highs=resized(pool.highs, last),
+            lows=resized(pool.lows, last),
+        )
         return start
 
     def _release(self, slot: int) -> None:
