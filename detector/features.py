@@ -149,6 +149,7 @@ class Features:
         every = all_feature_names(params.windows_s)
         self._wanted = np.array([every.index(name) for name in self.names], np.int64)
         count = len(params.windows_s)
+        self._asked = windows.asked_of(self._wanted, windows=count)
         moments = {f"{name}_{window_label(w)}" for name in windows.MOMENT_FEATURES for w in params.windows_s}
         sums = windows.SUMS if moments.isdisjoint(self.names) else windows.SUMS_AND_MOMENTS
         self._pool = Pool(
@@ -237,6 +238,7 @@ class Features:
                 self._params.max_trades,
                 self._max_size,
                 self._wanted,
+                self._asked,
                 self._pool,
                 self._markets,
                 rows,

@@ -81,6 +81,15 @@ WINDOW_FEATURES: Final = (
 MOMENT_FEATURES: Final = ("mean", "std", "return_std")
 _FIRST: Final = len(TRADE_FEATURES)
 _PER: Final = len(WINDOW_FEATURES)
+# What is computed together, and left out where nothing of it is asked for. What is not named is always there.
+_GROUPS: Final = (
+    ("imbalance",),
+    ("return",),
+    ("drawdown", "drawdown_age", "run_up", "run_up_age", "high", "low"),
+    ("volatility",),
+    ("rate", "vwap", "vwap_deviation"),
+)
+_IMBALANCE, _MOVE, _EXTREMES, _VOLATILITY, _REST = (1 << bit for bit in range(len(_GROUPS)))
 
 # Beyond any market, and small enough that no sum or quotient of sound trades becomes infinite.
 _LARGEST_NOTIONAL: Final = 1e200
@@ -88,6 +97,22 @@ _LARGEST_PRICE: Final = 1e150
 _LARGEST_RATIO: Final = 1e200
 _LARGEST_RETURN: Final = 1e12
 _LEAST_NOTIONAL: Final = 1e-300
+
+
+def asked_of(wanted: IntVector, *, windows: int) -> IntVector:
+    """Return which groups of features are asked of each window, as bits.
+
+    Args:
+        wanted: numbers of features, as of `update`.
+        windows: how many.
+    """
+    asked = np.zeros(windows, np.int64)
+    for number in wanted.tolist():
+        window, feature = divmod(number - _FIRST, _PER)
+        for bit, group in enumerate(_GROUPS):
+            if window >= 0 and WINDOW_FEATURES[feature] in group:
+                asked[window] |= 1 << bit
+    return asked
 
 
 class Pool(NamedTuple):
@@ -290,6 +315,7 @@ def update(  # noqa: C901, PLR0912, PLR0915, PLR0917 - compiled: a call in the i
     max_trades: int,
     max_size: int,
     wanted: IntVector,
+    asked: IntVector,
     pool: Pool,
     markets: Markets,
     rows: FloatMatrix,
@@ -309,6 +335,7 @@ def update(  # noqa: C901, PLR0912, PLR0915, PLR0917 - compiled: a call in the i
         max_trades: that a market's windows hold at most.
         max_size: of a market's span.
         wanted: which features go to which column of the rows.
+        asked: what of each window is therefore computed, as of `asked_of`.
         pool: changed.
         markets: changed.
         rows: n, filled.
@@ -439,27 +466,32 @@ def update(  # noqa: C901, PLR0912, PLR0915, PLR0917 - compiled: a call in the i
                     size += opened[w, head, _SUM_QUANTITY]
                     squares += opened[w, head, _SUM_SQUARES]
                     rushes += opened[w, head, _SUM_RUSH]
-                highest = start + (highs[start + (cursor[own + _HIGH] & mask)] & mask)
-                lowest = start + (lows[start + (cursor[own + _LOW] & mask)] & mask)
-                vwap = total / size if size > 0.0 else price
                 k = _FIRST + w * _PER
                 values[k] = seq - tail + 1
                 values[k + 1] = total
-                values[k + 2] = min(1.0, max(-1.0, flow / total)) if total > 0.0 else 0.0
-                values[k + 3] = _change(price, trades[oldest, PRICE])
-                values[k + 4] = _change(price, trades[highest, PRICE])
-                values[k + 5] = (now - times[highest]) * 1e-6
-                values[k + 6] = _change(price, trades[lowest, PRICE])
-                values[k + 7] = (now - times[lowest]) * 1e-6
-                values[k + 8] = np.sqrt(squares)
-                values[k + 9] = values[k] / (windows_us[w] * 1e-6)
                 values[k + 10] = size
                 values[k + 11] = flow
-                values[k + 12] = vwap
-                values[k + 13] = _change(price, vwap) if vwap > 0.0 else 0.0
-                values[k + 14] = trades[highest, PRICE]
-                values[k + 15] = trades[lowest, PRICE]
                 values[k + 16] = rushes
+                if asked[w] & _IMBALANCE:
+                    values[k + 2] = min(1.0, max(-1.0, flow / total)) if total > 0.0 else 0.0
+                if asked[w] & _MOVE:
+                    values[k + 3] = _change(price, trades[oldest, PRICE])
+                if asked[w] & _EXTREMES:
+                    highest = start + (highs[start + (cursor[own + _HIGH] & mask)] & mask)
+                    lowest = start + (lows[start + (cursor[own + _LOW] & mask)] & mask)
+                    values[k + 4] = _change(price, trades[highest, PRICE])
+                    values[k + 5] = (now - times[highest]) * 1e-6
+                    values[k + 6] = _change(price, trades[lowest, PRICE])
+                    values[k + 7] = (now - times[lowest]) * 1e-6
+                    values[k + 14] = trades[highest, PRICE]
+                    values[k + 15] = trades[lowest, PRICE]
+                if asked[w] & _VOLATILITY:
+                    values[k + 8] = np.sqrt(squares)
+                if asked[w] & _REST:
+                    vwap = total / size if size > 0.0 else price
+                    values[k + 9] = values[k] / (windows_us[w] * 1e-6)
+                    values[k + 12] = vwap
+                    values[k + 13] = _change(price, vwap) if vwap > 0.0 else 0.0
                 if has_moments:
                     old, new = max(border - tail, 0), seq - border + 1
                     _add_moments(back, references, w, new, price, log_return)
@@ -496,7 +528,8 @@ def move(slot: int, start: int, size: int, windows_us: IntVector, pool: Pool, ma
         here, there = start + (seq & mask), old + (seq & old_mask)
         pool.times[here] = pool.times[there]
         pool.trades[here] = pool.trades[there]
-        pool.joined[here >> _SHIFT] = pool.joined[there >> _SHIFT]
+        if seq & _WITHIN == 0:
+            pool.joined[here >> _SHIFT] = pool.joined[there >> _SHIFT]
     for at in range(cursor[own + _HIGH], cursor[_HIGH_END]):
         pool.highs[start + (at & mask)] = pool.highs[old + (at & old_mask)]
     for at in range(cursor[own + _LOW], cursor[_LOW_END]):
