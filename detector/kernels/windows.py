@@ -5,10 +5,10 @@ each of them to the border between old and new, the newer ones (its back) are su
 the front is used up the back becomes the front in one pass. So nothing is ever subtracted, and every trade is
 touched a constant number of times. Of the front, only the sums of the trades in its oldest block of `BLOCK`
 are kept, and those of the first trade of each later block: the others follow from them, by the very same
-additions, when their block becomes the oldest. Means and squared deviations are kept likewise, merged by Chan's formula,
-and taken from a trade of the window (its reference), so that no digits are lost to a price that is large
-against its changes. Highs and lows come from two queues per market of the trades that no later trade beats,
-shared by all windows.
+additions, when their block becomes the oldest. Means and squared deviations are kept likewise, merged by
+Chan's formula, and taken from a trade of the window (its reference), so that no digits are lost to a price
+that is large against its changes. Highs and lows come from two queues per market of the trades that no later
+trade beats, shared by all windows.
 
 Reference: T. F. Chan, G. H. Golub, R. J. LeVeque, "Algorithms for computing the sample variance", The
 American Statistician 37 (1983).
