@@ -16,6 +16,7 @@ from benchmarks.trades import market_trades
 from deploy.kafka.broker import start_broker
 from detector.engine import warm_up_kernels
 from shared import topics
+from shared.allocator import keep_freed_memory
 from shared.codec import encode
 from shared.stream import fast_intake
 from shared.stream.kafka import KafkaBroker, KafkaParams
@@ -39,6 +40,7 @@ def run(*, trades: int, markets: int, rounds: int, seconds: int, write: Path | N
         seconds: for which latency is measured at each rate.
         write: Markdown file whose section is replaced.
     """
+    keep_freed_memory()
     warm_up_kernels()
     fast_intake.warm_up()
     with start_broker("auto") as running:

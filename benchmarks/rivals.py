@@ -92,7 +92,7 @@ def measure(servers: str, prefix: str, *, trades: int, rounds: int) -> tuple[lis
             rows.append(_row(job, servers, prefix, min(trades, job.most_trades)))
         measured.append(rows)
     missing = sorted({job.module for job in JOBS} - {job.module for job in jobs})
-    note = "Each in a process of its own, CPU time of all its threads, without the first fifth of the trades."
+    note = "Each in a process of its own, CPU time of all its threads; the first two fifths are a warm-up."
     if missing:
         note += f" Not installed, and so left out: {', '.join(missing)} (BENCH_PEERS_PYTHON)."
     return median_rows(measured), note

@@ -25,7 +25,8 @@ from detector.params import EngineParams
 from shared.stream.runner import Runner
 from shared.stream.step import State
 
-_WARM_UP_SHARE: Final = 0.2
+# Enough for every partition to have its turn.
+_WARM_UP_SHARE: Final = 0.4
 _BATCH: Final = 20_000
 
 

@@ -38,6 +38,7 @@ from detector.params import EngineParams
 from detector.settings import config_faults, parsed
 from detector.ticks import TickParams
 from shared import logs, metrics, topics
+from shared.allocator import keep_freed_memory
 from shared.clock import MICROSECONDS_PER_SECOND, Clock, SystemClock
 from shared.errors import ConfigError, RecordingError, TapewatchError
 from shared.events import SettingValue
@@ -338,6 +339,7 @@ def _sentences() -> Iterator[None]:
 def _run(
     settings: config.Settings, worker: str, make: MakeRunner, *, instance: str, stop: threading.Event
 ) -> None:
+    keep_freed_memory()
     clock = SystemClock()
     health = metrics.Health(clock)
     metrics.serve(host=settings.metrics_host, port=settings.metrics_port, health=health)

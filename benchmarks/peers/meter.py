@@ -8,7 +8,8 @@ import json
 import time
 from typing import Final
 
-_WARM_UP_SHARE: Final = 0.2
+# Enough for every partition to have its turn.
+_WARM_UP_SHARE: Final = 0.4
 
 
 class Meter:

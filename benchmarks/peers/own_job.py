@@ -10,6 +10,7 @@ from detector.engine import warm_up_kernels
 from detector.market_engines import MarketEngines
 from detector.params import EngineParams
 from shared import logs, topics
+from shared.allocator import keep_freed_memory
 from shared.clock import SystemClock
 from shared.metrics import Health
 from shared.stream import fast_intake
@@ -21,6 +22,7 @@ def main() -> None:
     """Run until so many trades are judged: servers, input, output, group, trades."""
     servers, source, _, group, trades = sys.argv[1:6]
     logs.configure(worker="benchmarks", level="error")
+    keep_freed_memory()
     params = EngineParams(enabled=("zscore",))
     warm_up_kernels(params)
     fast_intake.warm_up()

@@ -1,12 +1,14 @@
 """Compiled sliding windows over the trades of many markets.
 
-Sums are kept in a queue of two stacks: the older trades of a window (its front) carry the sums from
-themselves to the border between old and new, the newer ones (its back) are summed as they come, and when the
-front is used up the back becomes the front in one pass. So nothing is ever subtracted, and every trade is
-touched a constant number of times. Means and squared deviations are kept likewise, merged by Chan's formula,
-and taken from a trade of the window (its reference), so that no digits are lost to a price that is large
-against its changes. Highs and lows come from two queues per market of the trades that no later trade beats,
-shared by all windows.
+Sums are kept in a queue of two stacks: for the older trades of a window (its front) there are the sums from
+each of them to the border between old and new, the newer ones (its back) are summed as they come, and when
+the front is used up the back becomes the front in one pass. So nothing is ever subtracted, and every trade is
+touched a constant number of times. Of the front, only the sums of the trades in its oldest block of `BLOCK`
+are kept, and those of the first trade of each later block: the others follow from them, by the very same
+additions, when their block becomes the oldest. Means and squared deviations are kept likewise, merged by
+Chan's formula, and taken from a trade of the window (its reference), so that no digits are lost to a price
+that is large against its changes. Highs and lows come from two queues per market of the trades that no later
+trade beats, shared by all windows.
 
 Reference: T. F. Chan, G. H. Golub, R. J. LeVeque, "Algorithms for computing the sample variance", The
 American Statistician 37 (1983).
@@ -17,8 +19,13 @@ from typing import Final, NamedTuple
 import numpy as np
 from numba import njit
 
-from detector.arrays import FloatCube, FloatMatrix, FloatVector, IntMatrix, IntVector
+from detector.arrays import FloatCube, FloatMatrix, FloatTesseract, FloatVector, IntMatrix, IntVector
 from shared.clock import MICROSECONDS_PER_SECOND
+
+# Trades, by sequence number, whose sums are kept together.
+_SHIFT: Final = 5
+BLOCK: Final = 1 << _SHIFT
+_WITHIN: Final = BLOCK - 1
 
 CLOCK_RESTART_US: Final = 3_600 * MICROSECONDS_PER_SECOND
 
@@ -74,6 +81,15 @@ WINDOW_FEATURES: Final = (
 MOMENT_FEATURES: Final = ("mean", "std", "return_std")
 _FIRST: Final = len(TRADE_FEATURES)
 _PER: Final = len(WINDOW_FEATURES)
+# What is computed together, and left out where nothing of it is asked for. What is not named is always there.
+_GROUPS: Final = (
+    ("imbalance",),
+    ("return",),
+    ("drawdown", "drawdown_age", "run_up", "run_up_age", "high", "low"),
+    ("volatility",),
+    ("rate", "vwap", "vwap_deviation"),
+)
+_IMBALANCE, _MOVE, _EXTREMES, _VOLATILITY, _REST = (1 << bit for bit in range(len(_GROUPS)))
 
 # Beyond any market, and small enough that no sum or quotient of sound trades becomes infinite.
 _LARGEST_NOTIONAL: Final = 1e200
@@ -83,20 +99,39 @@ _LARGEST_RETURN: Final = 1e12
 _LEAST_NOTIONAL: Final = 1e-300
 
 
+def asked_of(wanted: IntVector, *, windows: int) -> IntVector:
+    """Return which groups of features are asked of each window, as bits.
+
+    Args:
+        wanted: numbers of features, as of `update`.
+        windows: how many.
+    """
+    asked = np.zeros(windows, np.int64)
+    for number in wanted.tolist():
+        window, feature = divmod(number - _FIRST, _PER)
+        for bit, group in enumerate(_GROUPS):
+            if window >= 0 and WINDOW_FEATURES[feature] in group:
+                asked[window] |= 1 << bit
+    return asked
+
+
 class Pool(NamedTuple):
     """The latest trades of all markets: each market has a span of places, a power of two, used as a ring.
+
+    A span holds `BLOCK` trades at least, and begins where a block does.
 
     Attributes:
         times: (places), event times.
         trades: (places, 6), columns of trades.
-        fronts: (places, windows, sums), sums from the trade to the border.
+        joined: (places / BLOCK, windows, sums), sums from the first trade of a block to the border; of the
+            blocks of the front but the oldest.
         highs: (places), queue of sequence numbers.
         lows: likewise.
     """
 
     times: IntVector
     trades: FloatMatrix
-    fronts: FloatCube
+    joined: FloatCube
     highs: IntVector
     lows: IntVector
 
@@ -108,6 +143,7 @@ class Markets(NamedTuple):
         starts: (slots), first place of the market's span.
         sizes: (slots), places in it.
         cursors: (slots, 6 + 4 windows).
+        opened: (slots, windows, BLOCK, sums), sums from each trade of the oldest block to the border.
         backs: (slots, windows, sums), of what came after the border.
         references: (slots, windows, 2), price and return that moments are taken from.
     """
@@ -115,6 +151,7 @@ class Markets(NamedTuple):
     starts: IntVector
     sizes: IntVector
     cursors: IntMatrix
+    opened: FloatTesseract
     backs: FloatCube
     references: FloatCube
 
@@ -133,44 +170,111 @@ def _change(price: float, before: float) -> float:
 
 
 @njit(cache=True)
-def rebuild_front(  # noqa: PLR0917 - compiled; buffers come by position
+def _sum_back(  # noqa: PLR0917 - compiled; buffers come by position
     w: int,
     tail: int,
+    end: int,
     border: int,
     start: int,
     mask: int,
     trades: FloatMatrix,
-    fronts: FloatCube,
+    joined: FloatCube,
+    opened: FloatCube,
+) -> None:
+    """Sum from the border back to `tail`; keep the sums of the oldest block, and of each later one's first.
+
+    Args:
+        w: number of the window.
+        tail: sequence number of its oldest trade.
+        end: of the trades to go through: the border, or before it the beginning of a block that has its sums.
+        border: of the window.
+        start: first place of the market's span.
+        mask: places in it, less one.
+        trades: of the pool.
+        joined: of the pool, changed.
+        opened: of the market, changed.
+    """
+    oldest = (tail >> _SHIFT) << _SHIFT
+    notional = signed = quantity = squares = rush = 0.0
+    if end < border:
+        at = (start + (end & mask)) >> _SHIFT
+        notional, signed, quantity = (
+            joined[at, w, _SUM_NOTIONAL],
+            joined[at, w, _SUM_SIGNED],
+            joined[at, w, _SUM_QUANTITY],
+        )
+        squares, rush = joined[at, w, _SUM_SQUARES], joined[at, w, _SUM_RUSH]
+    seq = end
+    while seq > oldest + BLOCK:
+        first = ((seq - 1) >> _SHIFT) << _SHIFT
+        at = start + (first & mask)
+        for row in range(at + seq - 1 - first, at - 1, -1):
+            notional += trades[row, NOTIONAL]
+            signed += trades[row, SIGNED]
+            quantity += trades[row, QUANTITY]
+            squares += trades[row, RETURN] * trades[row, RETURN]
+            rush += trades[row, RUSH]
+        at >>= _SHIFT
+        joined[at, w, _SUM_NOTIONAL] = notional
+        joined[at, w, _SUM_SIGNED] = signed
+        joined[at, w, _SUM_QUANTITY] = quantity
+        joined[at, w, _SUM_SQUARES] = squares
+        joined[at, w, _SUM_RUSH] = rush
+        seq = first
+    at = start + (oldest & mask)
+    for k in range(seq - 1 - oldest, tail - oldest - 1, -1):
+        row = at + k
+        notional += trades[row, NOTIONAL]
+        signed += trades[row, SIGNED]
+        quantity += trades[row, QUANTITY]
+        squares += trades[row, RETURN] * trades[row, RETURN]
+        rush += trades[row, RUSH]
+        opened[w, k, _SUM_NOTIONAL] = notional
+        opened[w, k, _SUM_SIGNED] = signed
+        opened[w, k, _SUM_QUANTITY] = quantity
+        opened[w, k, _SUM_SQUARES] = squares
+        opened[w, k, _SUM_RUSH] = rush
+
+
+@njit(cache=True)
+def _sum_moments_back(  # noqa: PLR0917 - compiled; buffers come by position
+    w: int,
+    tail: int,
+    end: int,
+    border: int,
+    start: int,
+    mask: int,
+    trades: FloatMatrix,
+    joined: FloatCube,
+    opened: FloatCube,
     price: float,
     last_return: float,
 ) -> None:
-    """Give each trade from `tail` to before `border` the sums from itself to the border."""
-    has_moments = fronts.shape[2] > SUMS
-    notional = signed = quantity = squares = rush = 0.0
+    """Do as `_sum_back` for the moments, taken from a price and a return."""
+    oldest = tail >> _SHIFT
     price_mean = price_m2 = return_mean = return_m2 = 0.0
-    for seq in range(border - 1, tail - 1, -1):
+    if end < border:
+        at = (start + (end & mask)) >> _SHIFT
+        price_mean, price_m2 = joined[at, w, _PRICE_MEAN], joined[at, w, _PRICE_M2]
+        return_mean, return_m2 = joined[at, w, _RETURN_MEAN], joined[at, w, _RETURN_M2]
+    for seq in range(end - 1, tail - 1, -1):
         at = start + (seq & mask)
-        notional += trades[at, NOTIONAL]
-        signed += trades[at, SIGNED]
-        quantity += trades[at, QUANTITY]
-        squares += trades[at, RETURN] * trades[at, RETURN]
-        rush += trades[at, RUSH]
-        fronts[at, w, _SUM_NOTIONAL] = notional
-        fronts[at, w, _SUM_SIGNED] = signed
-        fronts[at, w, _SUM_QUANTITY] = quantity
-        fronts[at, w, _SUM_SQUARES] = squares
-        fronts[at, w, _SUM_RUSH] = rush
-        if has_moments:
-            n = border - seq
-            shifted = min(trades[at, PRICE], _LARGEST_PRICE) - price
-            delta = shifted - price_mean
-            price_mean += delta / n
-            price_m2 += delta * (shifted - price_mean)
-            delta = trades[at, RETURN] - last_return - return_mean
-            return_mean += delta / n
-            return_m2 += delta * (trades[at, RETURN] - last_return - return_mean)
-            fronts[at, w, _PRICE_MEAN], fronts[at, w, _PRICE_M2] = price_mean, price_m2
-            fronts[at, w, _RETURN_MEAN], fronts[at, w, _RETURN_M2] = return_mean, return_m2
+        n = border - seq
+        shifted = min(trades[at, PRICE], _LARGEST_PRICE) - price
+        delta = shifted - price_mean
+        price_mean += delta / n
+        price_m2 += delta * (shifted - price_mean)
+        delta = trades[at, RETURN] - last_return - return_mean
+        return_mean += delta / n
+        return_m2 += delta * (trades[at, RETURN] - last_return - return_mean)
+        if seq >> _SHIFT == oldest:
+            k = seq & _WITHIN
+            opened[w, k, _PRICE_MEAN], opened[w, k, _PRICE_M2] = price_mean, price_m2
+            opened[w, k, _RETURN_MEAN], opened[w, k, _RETURN_M2] = return_mean, return_m2
+        elif seq & _WITHIN == 0:
+            at >>= _SHIFT
+            joined[at, w, _PRICE_MEAN], joined[at, w, _PRICE_M2] = price_mean, price_m2
+            joined[at, w, _RETURN_MEAN], joined[at, w, _RETURN_M2] = return_mean, return_m2
 
 
 @njit(cache=True)
@@ -211,6 +315,7 @@ def update(  # noqa: C901, PLR0912, PLR0915, PLR0917 - compiled: a call in the i
     max_trades: int,
     max_size: int,
     wanted: IntVector,
+    asked: IntVector,
     pool: Pool,
     markets: Markets,
     rows: FloatMatrix,
@@ -230,6 +335,7 @@ def update(  # noqa: C901, PLR0912, PLR0915, PLR0917 - compiled: a call in the i
         max_trades: that a market's windows hold at most.
         max_size: of a market's span.
         wanted: which features go to which column of the rows.
+        asked: what of each window is therefore computed, as of `asked_of`.
         pool: changed.
         markets: changed.
         rows: n, filled.
@@ -238,15 +344,16 @@ def update(  # noqa: C901, PLR0912, PLR0915, PLR0917 - compiled: a call in the i
     Returns:
         The run whose market needs a larger span before it can be done; or the number of runs.
     """
-    times, trades, fronts, highs, lows = pool
+    times, trades, joined, highs, lows = pool
     windows = windows_us.shape[0]
     longest = np.argmax(windows_us)
-    has_moments = fronts.shape[2] > SUMS
+    has_moments = joined.shape[2] > SUMS
     values = np.zeros(_FIRST + windows * _PER, np.float64)
     for run in range(first_run, slots.shape[0]):
         slot = slots[run]
         start, mask = markets.starts[slot], markets.sizes[slot] - 1
         cursor, back, references = markets.cursors[slot], markets.backs[slot], markets.references[slot]
+        opened = markets.opened[slot]
         held = cursor[NEXT] - min(cursor[CURSOR + PER_WINDOW * longest + TAIL], max(cursor[NEXT] - 1, 0))
         needed = held + run_starts[run + 1] - run_starts[run]
         if mask + 1 < min(needed, max_size):
@@ -279,7 +386,8 @@ def update(  # noqa: C901, PLR0912, PLR0915, PLR0917 - compiled: a call in the i
             signed = -notional if side else notional
             for w in range(windows):
                 own = CURSOR + PER_WINDOW * w
-                tail, expired_us = max(cursor[own + TAIL], seq - max_trades + 1), now - windows_us[w]
+                before, expired_us = cursor[own + TAIL], now - windows_us[w]
+                tail = max(before, seq - max_trades + 1)
                 while tail < seq and times[start + (tail & mask)] <= expired_us:
                     tail += 1
                 cursor[own + TAIL] = tail
@@ -288,11 +396,21 @@ def update(  # noqa: C901, PLR0912, PLR0915, PLR0917 - compiled: a call in the i
                     last = start + ((seq - 1) & mask)
                     references[w, 0] = min(trades[last, PRICE] if tail < seq else price, _LARGEST_PRICE)
                     references[w, 1] = trades[last, RETURN] if tail < seq else log_return
-                    rebuild_front(
-                        w, tail, seq, start, mask, trades, fronts, references[w, 0], references[w, 1]
-                    )
                     cursor[own + BORDER] = seq
                     back[w, :] = 0.0
+                    end = seq
+                else:
+                    # The front's new oldest block is opened; or the old one still is.
+                    is_open = tail >> _SHIFT == before >> _SHIFT
+                    end = tail if is_open else min(((tail >> _SHIFT) + 1) << _SHIFT, cursor[own + BORDER])
+                if tail < end:
+                    border = cursor[own + BORDER]
+                    _sum_back(w, tail, end, border, start, mask, trades, joined, opened)
+                    if has_moments:
+                        price_0, return_0 = references[w, 0], references[w, 1]
+                        _sum_moments_back(
+                            w, tail, end, border, start, mask, trades, joined, opened, price_0, return_0
+                        )
                 high, low = cursor[own + _HIGH], cursor[own + _LOW]
                 while high < cursor[_HIGH_END] and highs[start + (high & mask)] < tail:
                     high += 1
@@ -341,41 +459,47 @@ def update(  # noqa: C901, PLR0912, PLR0915, PLR0917 - compiled: a call in the i
                 total, flow = back[w, _SUM_NOTIONAL], back[w, _SUM_SIGNED]
                 size, squares, rushes = back[w, _SUM_QUANTITY], back[w, _SUM_SQUARES], back[w, _SUM_RUSH]
                 oldest = start + (tail & mask)
+                head = tail & _WITHIN
                 if tail < border:
-                    total += fronts[oldest, w, _SUM_NOTIONAL]
-                    flow += fronts[oldest, w, _SUM_SIGNED]
-                    size += fronts[oldest, w, _SUM_QUANTITY]
-                    squares += fronts[oldest, w, _SUM_SQUARES]
-                    rushes += fronts[oldest, w, _SUM_RUSH]
-                highest = start + (highs[start + (cursor[own + _HIGH] & mask)] & mask)
-                lowest = start + (lows[start + (cursor[own + _LOW] & mask)] & mask)
-                vwap = total / size if size > 0.0 else price
+                    total += opened[w, head, _SUM_NOTIONAL]
+                    flow += opened[w, head, _SUM_SIGNED]
+                    size += opened[w, head, _SUM_QUANTITY]
+                    squares += opened[w, head, _SUM_SQUARES]
+                    rushes += opened[w, head, _SUM_RUSH]
                 k = _FIRST + w * _PER
                 values[k] = seq - tail + 1
                 values[k + 1] = total
-                values[k + 2] = min(1.0, max(-1.0, flow / total)) if total > 0.0 else 0.0
-                values[k + 3] = _change(price, trades[oldest, PRICE])
-                values[k + 4] = _change(price, trades[highest, PRICE])
-                values[k + 5] = (now - times[highest]) * 1e-6
-                values[k + 6] = _change(price, trades[lowest, PRICE])
-                values[k + 7] = (now - times[lowest]) * 1e-6
-                values[k + 8] = np.sqrt(squares)
-                values[k + 9] = values[k] / (windows_us[w] * 1e-6)
                 values[k + 10] = size
                 values[k + 11] = flow
-                values[k + 12] = vwap
-                values[k + 13] = _change(price, vwap) if vwap > 0.0 else 0.0
-                values[k + 14] = trades[highest, PRICE]
-                values[k + 15] = trades[lowest, PRICE]
                 values[k + 16] = rushes
+                if asked[w] & _IMBALANCE:
+                    values[k + 2] = min(1.0, max(-1.0, flow / total)) if total > 0.0 else 0.0
+                if asked[w] & _MOVE:
+                    values[k + 3] = _change(price, trades[oldest, PRICE])
+                if asked[w] & _EXTREMES:
+                    highest = start + (highs[start + (cursor[own + _HIGH] & mask)] & mask)
+                    lowest = start + (lows[start + (cursor[own + _LOW] & mask)] & mask)
+                    values[k + 4] = _change(price, trades[highest, PRICE])
+                    values[k + 5] = (now - times[highest]) * 1e-6
+                    values[k + 6] = _change(price, trades[lowest, PRICE])
+                    values[k + 7] = (now - times[lowest]) * 1e-6
+                    values[k + 14] = trades[highest, PRICE]
+                    values[k + 15] = trades[lowest, PRICE]
+                if asked[w] & _VOLATILITY:
+                    values[k + 8] = np.sqrt(squares)
+                if asked[w] & _REST:
+                    vwap = total / size if size > 0.0 else price
+                    values[k + 9] = values[k] / (windows_us[w] * 1e-6)
+                    values[k + 12] = vwap
+                    values[k + 13] = _change(price, vwap) if vwap > 0.0 else 0.0
                 if has_moments:
                     old, new = max(border - tail, 0), seq - border + 1
                     _add_moments(back, references, w, new, price, log_return)
                     mean, deviation = _merged(
                         old,
                         new,
-                        fronts[oldest, w, _PRICE_MEAN] if old else 0.0,
-                        fronts[oldest, w, _PRICE_M2] if old else 0.0,
+                        opened[w, head, _PRICE_MEAN] if old else 0.0,
+                        opened[w, head, _PRICE_M2] if old else 0.0,
                         back[w, _PRICE_MEAN],
                         back[w, _PRICE_M2],
                     )
@@ -383,8 +507,8 @@ def update(  # noqa: C901, PLR0912, PLR0915, PLR0917 - compiled: a call in the i
                     values[k + 19] = _merged(
                         old,
                         new,
-                        fronts[oldest, w, _RETURN_MEAN] if old else 0.0,
-                        fronts[oldest, w, _RETURN_M2] if old else 0.0,
+                        opened[w, head, _RETURN_MEAN] if old else 0.0,
+                        opened[w, head, _RETURN_M2] if old else 0.0,
                         back[w, _RETURN_MEAN],
                         back[w, _RETURN_M2],
                     )[1]
@@ -404,7 +528,8 @@ def move(slot: int, start: int, size: int, windows_us: IntVector, pool: Pool, ma
         here, there = start + (seq & mask), old + (seq & old_mask)
         pool.times[here] = pool.times[there]
         pool.trades[here] = pool.trades[there]
-        pool.fronts[here] = pool.fronts[there]
+        if seq & _WITHIN == 0:
+            pool.joined[here >> _SHIFT] = pool.joined[there >> _SHIFT]
     for at in range(cursor[own + _HIGH], cursor[_HIGH_END]):
         pool.highs[start + (at & mask)] = pool.highs[old + (at & old_mask)]
     for at in range(cursor[own + _LOW], cursor[_LOW_END]):
@@ -439,9 +564,13 @@ def rebuild(slot: int, first: int, pool: Pool, markets: Markets) -> None:
     for w in range(windows):
         own = CURSOR + PER_WINDOW * w
         tail, border = cursor[own + TAIL], cursor[own + BORDER]
-        rebuild_front(
-            w, tail, border, start, mask, pool.trades, pool.fronts, references[w, 0], references[w, 1]
-        )
+        opened = markets.opened[slot]
+        _sum_back(w, tail, border, border, start, mask, pool.trades, pool.joined, opened)
+        if opened.shape[2] > SUMS:
+            price_0, return_0 = references[w, 0], references[w, 1]
+            _sum_moments_back(
+                w, tail, border, border, start, mask, pool.trades, pool.joined, opened, price_0, return_0
+            )
         high = low = 0
         while high < cursor[_HIGH_END] and pool.highs[start + high] < tail:
             high += 1

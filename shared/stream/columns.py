@@ -66,6 +66,22 @@ class TradeColumns(Sequence[Trade]):
             received_us=np.array([t.received_time_us for t in trades], np.int64),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return batches one after the other; all count in the same `venues`, and there is one at least."""
+        venues = parts[0].venues
+        assert all(part.venues is venues for part in parts), "numbers of venues mean different things"
+        return cls(
+            venues=venues,
+            venue=np.concatenate([part.venue for part in parts]),
+            trade_ids=np.concatenate([part.trade_ids for part in parts]),
+            prices=np.concatenate([part.prices for part in parts]),
+            quantities=np.concatenate([part.quantities for part in parts]),
+            sells=np.concatenate([part.sells for part in parts]),
+            times_us=np.concatenate([part.times_us for part in parts]),
+            received_us=np.concatenate([part.received_us for part in parts]),
+        )
+
     def take(self, at: NDArray[np.int64]) -> Self:
         """Return the trades at these places, in this order."""
         return type(self)(

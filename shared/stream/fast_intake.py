@@ -14,11 +14,14 @@ from shared import topics
 from shared.errors import BrokerRetriableError, PrerequisiteError
 from shared.stream import librdkafka
 from shared.stream.broker import Consumer, TopicPartition
-from shared.stream.intake import Intake, MessageIntake, TradeBatch, positions_of
+from shared.stream.intake import Intake, MessageIntake, TradeBatch, joined, positions_of
 from shared.stream.kafka import CLIENT_ID, PACKAGE, KafkaConsumer
 from shared.stream.records import Records
 from shared.stream.scan import CAN_SCAN, TradeScanner
 
+# So many records are copied and scanned at a time: librdkafka's headers and the bytes of more leave the cache
+# in between.
+_CHUNK: Final = 256
 # The consumer's own queue, where rebalances arrive, is looked at this often while no records come.
 _SLICE_S = 0.02
 _log = structlog.get_logger()
@@ -72,12 +75,28 @@ class LibraryIntake:
             # All callbacks run in here, and no record is in hand while they do.
             self._consumer.serve()
             wait_s = min(left_s, _SLICE_S)
-            records, faults = self._queue.read(max_records, wait_s)
+            batch = self._chunk(min(max_records, _CHUNK), wait_s, in_hand=0)
             left_s -= wait_s
-            if faults:
-                self._judge(faults, is_empty=not len(records))
-            if len(records) or left_s <= 0:
-                return _batch_of(records, self._scanner)
+            if batch.positions or left_s <= 0:
+                return self._filled(batch, max_records)
+
+    def _filled(self, first: TradeBatch, max_records: int) -> TradeBatch:
+        """Return a first chunk with those that wait behind it, in all up to `max_records` records."""
+        parts, size = [first], len(first.trades) + len(first.invalid)
+        is_full = size == _CHUNK
+        while is_full and size < max_records:
+            wanted = min(max_records - size, _CHUNK)
+            parts.append(self._chunk(wanted, 0.0, in_hand=size))
+            found = len(parts[-1].trades) + len(parts[-1].invalid)
+            is_full = found == wanted
+            size += found
+        return joined(parts)
+
+    def _chunk(self, max_records: int, wait_s: float, *, in_hand: int) -> TradeBatch:
+        records, faults = self._queue.read(max_records, wait_s)
+        if faults:
+            self._judge(faults, is_empty=not (in_hand or len(records)))
+        return _batch_of(records, self._scanner, goes_on=in_hand > 0)
 
     def _judge(self, faults: Sequence[librdkafka.PartitionFault], *, is_empty: bool) -> None:
         errors = [self._consumer.fault(fault.code, fault.reason) for fault in faults]
@@ -98,8 +117,8 @@ class LibraryIntake:
         self._queue.close()
 
 
-def _batch_of(records: Records, scanner: TradeScanner) -> TradeBatch:
-    trades, invalid = scanner.scan(records)
+def _batch_of(records: Records, scanner: TradeScanner, *, goes_on: bool = False) -> TradeBatch:
+    trades, invalid = scanner.scan(records, goes_on=goes_on)
     partitions, offsets = records.partitions, records.offsets
     positions = positions_of(partitions, offsets)
     if not len(invalid):

@@ -48,6 +48,22 @@ class TradeBatch(NamedTuple):
         )
 
 
+def joined(parts: Sequence[TradeBatch]) -> TradeBatch:
+    """Return what several reads brought as one batch; there is one at least."""
+    if len(parts) == 1:
+        return parts[0]
+    positions: dict[int, int] = {}
+    for part in parts:
+        positions |= part.positions
+    return TradeBatch(
+        partitions=np.concatenate([part.partitions for part in parts]),
+        offsets=np.concatenate([part.offsets for part in parts]),
+        trades=TradeColumns.joined([part.trades for part in parts]),
+        invalid=[message for part in parts for message in part.invalid],
+        positions=positions,
+    )
+
+
 class Intake(Protocol):
     """Reads trades from the partitions that its consumer holds."""
 

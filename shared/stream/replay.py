@@ -97,7 +97,8 @@ def _touched(
     venues = batch.trades.venues
     codes = batch.partitions * len(venues) + batch.trades.venue
     touched: dict[int, list[str]] = {number: [] for number in states}
-    for code in np.unique(codes if at is None else codes[at]).tolist():
+    # Counting is several times as fast as np.unique.
+    for code in np.flatnonzero(np.bincount(codes if at is None else codes[at])).tolist():
         number, venue = divmod(code, len(venues))
         touched[number].append(venues[venue][1])
     return touched
@@ -116,11 +117,15 @@ def _advance(
     gone: list[tuple[int, str]] = []
     newcomers: list[tuple[str, Configs]] = []
     for number, state in states.items():
+        has_settings = bool(state.timeline.current)
         for symbol in touched[number]:
+            if state.traded_us.get(symbol) == state.clock_us:
+                # As nearly always: it was here a moment ago.
+                continue
             if policy.is_gone(state, symbol):
                 state.without(symbol)
                 gone.append((number, symbol))
-            if state.timeline.current and symbol not in state.traded_us:
+            if has_settings and symbol not in state.traded_us:
                 newcomers.append((symbol, state.timeline.current))
         state.advanced(batch.positions[number], touched[number])
     return gone, newcomers

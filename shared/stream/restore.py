@@ -9,7 +9,7 @@ A partition has a clock of its own, made of its records alone, by which silent m
 (`eviction.py`). Snapshots and marker carry it, so that it reads the same after a restart.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -82,14 +82,14 @@ class PartitionState:
         """Whether events are suppressed, or trades skipped, at the current position."""
         return self.position < self.committed or bool(self.contained)
 
-    def advanced(self, position: int, symbols: Iterable[str]) -> None:
+    def advanced(self, position: int, symbols: Collection[str]) -> None:
         """Note that records up to `position` were processed, and which markets' states they changed."""
-        mark = Mark(self.position, self.clock_us)
-        for symbol in symbols:
-            self.dirty_since.setdefault(symbol, mark)
-            self.traded_us[symbol] = self.clock_us
-            if self.pending is not None and self.pending.symbol == symbol:
-                self.pending.is_outdated = True
+        unmarked = [symbol for symbol in symbols if symbol not in self.dirty_since]
+        if unmarked:
+            self.dirty_since |= dict.fromkeys(unmarked, Mark(self.position, self.clock_us))
+        self.traded_us |= dict.fromkeys(symbols, self.clock_us)
+        if self.pending is not None and self.pending.symbol in symbols:
+            self.pending.is_outdated = True
         self.position = position
         if self.contained and position >= max(self.contained.values()):
             self.contained.clear()

@@ -353,12 +353,17 @@ class TradeScanner:
     def __init__(self) -> None:
         self._venues = _Venues()
 
-    def scan(self, records: Records) -> tuple[TradeColumns, Ints]:
+    def scan(self, records: Records, *, goes_on: bool = False) -> tuple[TradeColumns, Ints]:
         """Return the trades of the sound records, and the places of those that are no trades.
 
         Raises nothing: an unsound record is for the caller to judge.
+
+        Args:
+            records: to be read.
+            goes_on: whether the trades will be joined with those of the scan before, so that both must count
+                in the same `venues`.
         """
-        if len(self._venues.pairs) > _VENUES_KEPT:
+        if len(self._venues.pairs) > _VENUES_KEPT and not goes_on:
             self._venues = _Venues()
         venues = self._venues
         whole = np.empty((5, len(records)), np.int64)

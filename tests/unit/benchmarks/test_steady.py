@@ -22,7 +22,7 @@ def test_the_warm_up_does_not_count() -> None:
         seen.append(until)
 
     cost = measured(course, advance, at_steady=lambda: steady.append(len(seen)))
-    assert seen == [200, 1_000]
+    assert seen == [400, 1_000]
     assert steady == [1]
     assert 10 <= cost.main_us < 50
     assert cost.wall_us >= 10
