@@ -1,14 +1,14 @@
 """Truth in our own form and in those of data sets, and what is said about faults."""
 
-import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from detector.evaluation.events import Label, Truth
 from detector.evaluation.truth import read_truth
 from shared.errors import RecordingError
-from simulator.scenarios import Crash
+from simulator.source import Injected
 
 CRASH_US = 1_760_129_100_000_000
 
@@ -66,10 +66,16 @@ def test_faults_are_named_with_line_and_column(tmp_path: Path, text: str, said: 
 
 
 def test_the_simulators_truth(tmp_path: Path) -> None:
-    crash = Crash(at_s=60, depth_pct=12, fall_s=20, bottom_s=5, recovery=0.5, recovery_s=30, activity=4)
-    line = crash.truth(symbol="BTCUSDT", market="BTC-USDT", start_us=CRASH_US)
+    crash = Injected(
+        kind="flash_crash",
+        symbol="BTCUSDT",
+        market="BTC-USDT",
+        start_us=CRASH_US + 60_000_000,
+        end_us=CRASH_US + 175_000_000,
+        parameters={},
+    )
     path = tmp_path / "truth.jsonl"
-    path.write_text(json.dumps({name: getattr(line, name) for name in line.__struct_fields__}) + "\n")
+    path.write_bytes(msgspec.json.encode(crash) + b"\n")
     assert read_truth([path]) == [
         Truth("flash_crash", "BTC-USDT", CRASH_US + 60_000_000, CRASH_US + 175_000_000)
     ]
