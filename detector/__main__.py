@@ -214,7 +214,10 @@ def evaluate(
             metavar="KIND.NAME=VALUE", help="early_s, late_s, to_end, after_s or warm_up_s of a kind"
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="processes; files of one market stay together")] = 1,
+    jobs: Annotated[
+        int,
+        typer.Option(min=1, help="processes, each with some of the markets; what concerns several needs 1"),
+    ] = 1,
     pictures: Annotated[int, typer.Option(min=0, help="of hits, misses, false alarms, each, by kind")] = 24,
 ) -> None:
     """Say how good the detectors are on recordings with labelled events, by the present settings."""
@@ -226,7 +229,7 @@ def evaluate(
             recordings=tuple(recordings),
             truth=tuple(truth),
             contestants=(
-                command.configuration("settings", engine_params(settings)),
+                _configuration("settings", settings),
                 *(_contestant(text) for text in against or ()),
             ),
             kinds=tuple(kind or ()),
@@ -249,7 +252,13 @@ def _contestant(text: str) -> "Contestant":
         return named
     path = Path(text)
     values = config.read_settings(path) if path.is_file() else command.assignments(text)
-    return command.configuration(text, engine_params(config.load(overrides=values)))
+    return _configuration(text, config.load(overrides=values))
+
+
+def _configuration(name: str, settings: config.Settings) -> "Contestant":
+    from detector.evaluation.contestants import Configuration  # noqa: PLC0415 - as in `evaluate`
+
+    return Configuration(name=name, params=engine_params(settings), cross=cross_params(settings))
 
 
 @config_app.command("show")

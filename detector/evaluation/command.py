@@ -1,11 +1,13 @@
 """What `python -m detector evaluate` does: labels and recordings in, report out."""
 
 import shlex
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import RenderableType
 
+from detector.catalogue import CATALOGUE
 from detector.evaluation.baselines import require_scikit_learn
 from detector.evaluation.contestants import Baseline, Configuration
 from detector.evaluation.judging import Contestant, Plan, Progress, judge
@@ -14,7 +16,6 @@ from detector.evaluation.report import Report, as_json, tables
 from detector.evaluation.rules import with_changes
 from detector.evaluation.scores import scores
 from detector.evaluation.truth import read_truth
-from detector.params import EngineParams
 from shared.errors import RecordingError, TapewatchError
 
 _PREFIX = "detector_"
@@ -74,7 +75,7 @@ def evaluate(asked: Asked, folder: Path, *, progress: Progress) -> RenderableTyp
     _make(folder)
     plan = Plan(
         recordings=asked.recordings,
-        contestants=asked.contestants,
+        contestants=tuple(_with_cross(contestant, kinds, asked.jobs) for contestant in asked.contestants),
         forget_after_s=asked.forget_after_s,
         jobs=asked.jobs,
     )
@@ -89,11 +90,6 @@ def evaluate(asked: Asked, folder: Path, *, progress: Progress) -> RenderableTyp
     (folder / "report.json").write_text(as_json(report) + "\n", encoding="utf-8")
     (folder / "report.html").write_text(page(report, pictures=asked.pictures), encoding="utf-8")
     return tables(report)
-
-
-def configuration(name: str, params: EngineParams) -> Configuration:
-    """Return the engine with some settings as a contestant."""
-    return Configuration(name=name, params=params)
 
 
 def baseline(name: str) -> Baseline | None:
@@ -117,6 +113,23 @@ def assignments(text: str) -> dict[str, object]:
         lower = name.lower()
         values[lower if lower.startswith(_PREFIX) else _PREFIX + lower] = value
     return values
+
+
+def _with_cross(contestant: Contestant, kinds: Sequence[str], jobs: int) -> Contestant:
+    """Return the contestant, without the step for all markets where no such kind is judged, as it takes long.
+
+    Raises:
+        TapewatchError: it is needed, and markets are to be shared out.
+    """
+    if isinstance(contestant, Baseline) or contestant.cross is None:
+        return contestant
+    of_one_market = {entry.name for entry in CATALOGUE}
+    if of_one_market.issuperset(kinds):
+        return replace(contestant, cross=None)
+    if jobs > 1:
+        concerned = ", ".join(kind for kind in kinds if kind not in of_one_market)
+        raise TapewatchError(f"{concerned} may concern several markets, which needs --jobs 1")
+    return contestant
 
 
 def _name(contestant: Contestant) -> str:

@@ -20,13 +20,16 @@ from typing import Final
 import numpy as np
 
 from detector.arrays import BoolVector
+from detector.cross.engine import CrossEngine
+from detector.cross.params import CrossParams
 from detector.engine import Engine
 from detector.evaluation import baselines
 from detector.evaluation.events import ANY_KIND, Alarm
 from detector.evaluation.tapes import MarketTape
 from detector.params import EngineParams
-from shared.events import Anomaly, EpisodePhase
-from shared.stream.columns import TradeColumns
+from shared.clock import MICROSECONDS_PER_SECOND
+from shared.events import Anomaly, EpisodePhase, MarketTick
+from shared.stream.columns import ALL_MARKETS, TradeColumns
 
 
 class Baseline(StrEnum):
@@ -44,43 +47,60 @@ class Configuration:
 
     Attributes:
         name: as people call it.
-        params: of the engine.
+        params: of the engine; what concerns several markets needs its ticks.
+        cross: of the step that looks at all markets together; None: without it.
     """
 
     name: str
     params: EngineParams
+    cross: CrossParams | None = None
 
 
 class EngineRun:
-    """The engine on a recording, and the alarms that it gave; detectors on trial give none."""
+    """The engine on a recording, and the alarms that it gave; detectors on trial give none.
 
-    def __init__(self, params: EngineParams) -> None:
-        self._engine = Engine(params)
+    What concerns several markets is told when the second that it rests on has been waited for.
+    """
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._engine = Engine(configuration.params)
+        cross = configuration.cross
+        self._cross = None if cross is None else CrossEngine(cross)
+        self._lateness_us = 0 if cross is None else round(cross.lateness_s * MICROSECONDS_PER_SECOND)
         self._alarms: dict[tuple[str, int], Alarm] = {}
 
     def on_batch(self, trades: TradeColumns) -> None:
         """Judge a batch."""
-        for event in self._engine.on_batch(trades):
-            if not isinstance(event, Anomaly) or event.shadow:
-                continue
-            # Recordings without ids are numbered from 1 each, so that an id may come again.
-            identity = event.episode.episode_id, event.episode.opened_us
-            if event.episode.phase is EpisodePhase.OPENED:
-                self._alarms[identity] = Alarm(
-                    event.kind,
-                    event.exchange,
-                    event.symbol,
-                    event.event_time_us,
-                    event.event_time_us,
-                    event.reason,
-                )
-            elif identity in self._alarms:
-                until_us = event.episode.last_us
-                self._alarms[identity] = self._alarms[identity]._replace(until_us=until_us)
+        told = self._engine.on_batch(trades)
+        for event in told:
+            if isinstance(event, Anomaly):
+                self._take(event, told_us=event.event_time_us)
+        if self._cross is None:
+            return
+        for event in self._cross.on_batch([tick for tick in told if isinstance(tick, MarketTick)]):
+            if isinstance(event, Anomaly):
+                second = event.event_time_us // MICROSECONDS_PER_SECOND + 1
+                self._take(event, told_us=second * MICROSECONDS_PER_SECOND + self._lateness_us)
+
+    def _take(self, event: Anomaly, *, told_us: int) -> None:
+        # Recordings without ids are numbered from 1 each, so that an id may come again.
+        identity = event.episode.episode_id, event.episode.opened_us
+        if event.episode.phase is EpisodePhase.OPENED and not event.shadow:
+            self._alarms[identity] = Alarm(
+                event.kind, event.exchange, event.symbol, told_us, told_us, event.reason
+            )
+        elif identity in self._alarms:
+            until_us = event.episode.last_us
+            self._alarms[identity] = self._alarms[identity]._replace(until_us=until_us)
 
     def forget(self, symbol: str) -> None:
         """Let a market begin anew."""
         self._engine.evict(symbol)
+
+    def forget_all(self) -> None:
+        """Let what concerns several markets begin anew."""
+        if self._cross is not None:
+            self._cross.evict(ALL_MARKETS)
 
     @property
     def alarms(self) -> list[Alarm]:

@@ -103,7 +103,7 @@ class _Run(NamedTuple):
 
 def _judge_files(plan: Plan, progress: Progress) -> Judged:
     runs = [
-        _Run(contestant.name, EngineRun(contestant.params))
+        _Run(contestant.name, EngineRun(contestant))
         for contestant in plan.contestants
         if isinstance(contestant, Configuration)
     ]
@@ -114,6 +114,9 @@ def _judge_files(plan: Plan, progress: Progress) -> Judged:
             tapes.forget(symbol)
             for run in runs:
                 run.engine.forget(symbol)
+        if silent and tapes.is_silent:
+            for run in runs:
+                run.engine.forget_all()
         tapes.add(trades)
         for run in runs:
             started_s = time.process_time()

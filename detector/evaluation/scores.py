@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from detector.evaluation.events import ANY_KIND, Alarm, Truth
+from detector.evaluation.events import ANY_KIND, Alarm, Span, Truth, Watch
 from detector.evaluation.intervals import UNKNOWN, Interval, count_interval, quantile_interval, share_interval
 from detector.evaluation.judging import Judged
 from detector.evaluation.matching import Outcome, Tally, match
@@ -77,7 +77,7 @@ def scores(
         kinds: that are judged.
         rules: when an alarm is right, by kind; `USUAL` for others.
     """
-    watches = [tape.watch for tape in judged.tapes]
+    watches = _watches(judged)
     return [
         Score(
             contestant=name,
@@ -93,6 +93,16 @@ def scores(
         for kind in kinds
         for name, alarms in judged.alarms.items()
     ]
+
+
+def _watches(judged: Judged) -> list[Watch]:
+    """Return what is recorded; what is told of several markets together is watched as long as any of them."""
+    watches = [tape.watch for tape in judged.tapes]
+    spans = [span for watch in watches for span in watch.spans]
+    whole = Span(min(span.start_us for span in spans), max(span.end_us for span in spans))
+    known = {(watch.exchange, watch.symbol) for watch in watches}
+    told = {(alarm.exchange, alarm.symbol) for alarms in judged.alarms.values() for alarm in alarms}
+    return watches + [Watch(*market, (whole,)) for market in sorted(told - known)]
 
 
 def of_kind(alarms: Iterable[Alarm], kind: str) -> list[Alarm]:

@@ -93,6 +93,11 @@ class Tapes:
             if name == symbol:
                 market.is_new = True
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether every market begins anew with its next trade."""
+        return all(market.is_new for market in self._markets.values())
+
     def tapes(self) -> list[MarketTape]:
         """Return what was collected, in order of the markets' names."""
         return [

@@ -114,6 +114,7 @@ def test_kinds_and_rules_by_words(recording: Path, truth: Path, tmp_path: Path) 
         (["--against", "budget_per_day=-2"], "BUDGET_PER_DAY"),
         (["--against", "percent", "--against", "percent"], "compared with itself: percent"),
         (["--rule", "late_s=1"], "KIND.NAME=VALUE"),
+        (["--kind", "arbitrage", "--jobs", "2"], "needs --jobs 1"),
     ],
 )
 def test_wrong_questions_are_told_apart(

@@ -7,14 +7,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from detector.cross.params import CrossParams
 from detector.engine import Engine
 from detector.evaluation.contestants import Baseline, Configuration, EngineRun
 from detector.evaluation.judging import Judged, Plan, judge
 from detector.params import EngineParams
+from detector.ticks import TickParams
 from shared.errors import RecordingError
 from shared.events import Anomaly, EpisodePhase, Trade
 from shared.recordings import parquet
 from shared.stream.columns import TradeColumns
+from tests.data.cross_tapes import START_S, moved, quiet
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -66,7 +69,7 @@ def judged(*paths: Path, forget_after_s: float = 86_400.0, jobs: int = 1) -> Jud
 
 def test_alarms_are_openings_of_episodes() -> None:
     tape = crashing("A-BTC", at_s=400) + trades("A-BTC", [1_000.0], price=80.0)
-    run, engine = EngineRun(OURS.params), Engine(OURS.params)
+    run, engine = EngineRun(OURS), Engine(OURS.params)
     run.on_batch(TradeColumns.of(tape))
     told = [event for event in engine.on_batch(tape) if isinstance(event, Anomaly)]
     assert len(told) > 1
@@ -75,8 +78,26 @@ def test_alarms_are_openings_of_episodes() -> None:
     assert run.alarms[0].until_us == told[-1].episode.last_us > run.alarms[0].time_us
 
 
+def test_what_concerns_several_markets_is_told_when_its_second_was_waited_for() -> None:
+    binance, coinbase = ("binance", "POL-USDT"), ("coinbase", "POL-USD")
+    tape = quiet({binance: 0.25, coinbase: 0.25}, seconds=900)
+    tape = moved(tape, 1.03, since_s=800, until_s=860, market=binance)
+    plain = [Trade(*(getattr(tick, name) for name in Trade.__struct_fields__)) for tick in tape]
+    params = EngineParams(enabled=("flash_crash",), ticks=TickParams())
+    cross = CrossParams(lateness_s=2.0)
+    run = EngineRun(Configuration(name="both", params=params, cross=cross))
+    run.on_batch(TradeColumns.of(plain))
+    (alarm,) = run.alarms
+    assert (alarm.kind, alarm.symbol.partition("-")[0]) == ("arbitrage", "POL")
+    # Three seconds long, then two of waiting.
+    assert 804 <= alarm.time_us / SECOND - START_S <= 807
+    without = EngineRun(Configuration(name="one", params=params))
+    without.on_batch(TradeColumns.of(plain))
+    assert without.alarms == []
+
+
 def test_detectors_on_trial_give_no_alarms() -> None:
-    run = EngineRun(EngineParams(enabled=(), shadow=("flash_crash",)))
+    run = EngineRun(Configuration(name="trial", params=EngineParams(enabled=(), shadow=("flash_crash",))))
     run.on_batch(TradeColumns.of(crashing("A-BTC", at_s=400)))
     assert run.alarms == []
 
