@@ -15,7 +15,7 @@ and sold again, with nothing gained. Eight tests look for them in the last 1,024
 - `stillness`: by how many deviations the price range is below that of as many trades on this market before.
 
 Score: minus the decimal logarithm of the probability of all tests together, in ordinary markets; from 0, a
-wash from 2.5 on (p = 0.003). Ordinary markets repeat sizes, round them and bounce between bid and ask, so
+wash from 2.7 on (p = 0.002). Ordinary markets repeat sizes, round them and bounce between bid and ask, so
 no textbook distribution holds: each test's p-value is the share of windows of ordinary markets that reach
 as much (`detector/patterns/wash_reference.py`), extrapolated exponentially beyond 1 in 200, down to 1e-6.
 Minus their logarithms are averaged over an hour, so that minutes of two programs hitting each other are no
@@ -113,7 +113,7 @@ class WashTradingParams:
         weights: of the tests.
     """
 
-    threshold: float = 2.5
+    threshold: float = 2.7
     window_trades: int = kernel.LARGEST_WINDOW
     lasting_s: float = 3_600.0
     quiet_s: float = 21_600.0

@@ -27,7 +27,7 @@ def test_the_washed_market_is_told_with_its_first_full_window(real_data_dir: Pat
     assert {event.episode.phase for event in events[1:]} <= {"updated"}
     # The recording begins with trade 1264398.
     assert events[0].trade_id == 1_264_398 + 1_023
-    assert events[0].features["round_trips"] > 0.3
+    assert events[0].features["round_trips"] > 0.2
     assert events[0].features["p_round_trips"] < 1e-3
 
 
