@@ -1,6 +1,7 @@
 """Run the simulator: `python -m simulator market` or `python -m simulator recording FILE...`.
 
-When it listens it prints one line of JSON with `ws_url` and `rest_url`; it runs until SIGTERM or Ctrl-C.
+When it listens it prints one line of JSON with `ws_url` and `rest_url` of the first venue, and in `venues`
+those of each; it runs until SIGTERM or Ctrl-C.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -24,6 +25,7 @@ from simulator.run import SimulatorParams, serve
 from simulator.scenarios import ScenarioParams
 from simulator.server import WebSocketParams
 from simulator.source import Source
+from simulator.venue import VenueName
 from simulator.weights import WeightParams
 
 app = typer.Typer(
@@ -39,8 +41,9 @@ Share = Annotated[float, typer.Option(min=0, max=1, help="share of frames, drawn
 def _server_params(
     *,
     venue: Annotated[
-        Literal["binance", "coinbase", "kraken"], typer.Option(help="whose protocols to speak")
-    ] = "binance",
+        list[VenueName] | None,
+        typer.Option(help="whose protocols to speak, binance if none is named; may be repeated"),
+    ] = None,
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="of the WebSocket; 0: any free one")] = 0,
     rest_port: Annotated[int, typer.Option(min=0, max=65_535, help="of REST and controls; 0: any")] = 0,
@@ -65,7 +68,7 @@ def _server_params(
         rest_port=rest_port,
         websocket=WebSocketParams(host=host, ping_interval_s=ping_interval, pong_timeout_s=pong_timeout),
         engine=EngineParams(
-            venue=venue,
+            venues=tuple(dict.fromkeys(venue or [VenueName.BINANCE])),
             speed=speed,
             seed=fault_seed,
             starts_at_once=start_at_once,
@@ -145,7 +148,10 @@ def recording(
     restamp: Annotated[bool, typer.Option("--restamp", help="move the first trade to now")] = False,
 ) -> None:
     """Serve recordings on their own timeline; REST goes on answering when they have ended."""
-    params = RecordingParams(paths=tuple(files), is_restamped=restamp, exchange=server.engine.venue)
+    venue, *others = server.engine.venues
+    if others:
+        raise typer.BadParameter("a recording holds the trades of one venue; run one simulator for each")
+    params = RecordingParams(paths=tuple(files), is_restamped=restamp, exchange=venue)
     _run(server, lambda: RecordingSource(params), None)
 
 
@@ -162,7 +168,9 @@ async def _serve(params: SimulatorParams, source: Source, truth_path: Path | Non
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with serve(params, source, truth_path=truth_path) as simulator:
-        sys.stdout.write(json.dumps({"ws_url": simulator.ws_url, "rest_url": simulator.rest_url}) + "\n")
+        venues = {name: addresses._asdict() for name, addresses in simulator.addresses.items()}
+        first = {"ws_url": simulator.ws_url, "rest_url": simulator.rest_url}
+        sys.stdout.write(json.dumps({**first, "venues": venues}) + "\n")
         sys.stdout.flush()
         await stop.wait()
 
