@@ -23,11 +23,11 @@ install: $(STAMP) ## make .venv with everything pinned
 
 .PHONY: demo
 demo: $(STAMP) ## the whole pipeline on a simulated market: live table here, dashboard in the browser
-	$(BIN)/python -m deploy.local demo
+	$(BIN)/python -m deploy.local demo $(ALSO:%=--also %)
 
 .PHONY: live
-live: $(STAMP) ## the same on the real exchange
-	$(BIN)/python -m deploy.local live
+live: $(STAMP) ## the same on the real exchange; ALSO="coinbase kraken" reads these too, in the demo as well
+	$(BIN)/python -m deploy.local live $(ALSO:%=--also %)
 
 .PHONY: up
 up: ## the docker-compose stack in the background

@@ -1,7 +1,8 @@
 """Run the simulator: `python -m simulator market` or `python -m simulator recording FILE...`.
 
-When it listens it prints one line of JSON with `ws_url` and `rest_url`; it runs until SIGTERM or Ctrl-C.
-`python -m simulator tape DIR` writes a generated market and its truth into files instead.
+When it listens it prints one line of JSON with `ws_url` and `rest_url` of the first venue, and in `venues`
+those of each; it runs until SIGTERM or Ctrl-C. `python -m simulator tape DIR` writes a generated market and its
+truth into files instead.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -29,6 +30,7 @@ from simulator.scenarios import ScenarioParams, Scheduled
 from simulator.server import WebSocketParams
 from simulator.source import Source
 from simulator.tapes import write_tape
+from simulator.venue import VenueName
 from simulator.weights import WeightParams
 
 app = typer.Typer(
@@ -59,8 +61,9 @@ Event = Annotated[
 def _server_params(
     *,
     venue: Annotated[
-        Literal["binance", "coinbase", "kraken"], typer.Option(help="whose protocols to speak")
-    ] = "binance",
+        list[VenueName] | None,
+        typer.Option(help="whose protocols to speak, binance if none is named; may be repeated"),
+    ] = None,
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="of the WebSocket; 0: any free one")] = 0,
     rest_port: Annotated[int, typer.Option(min=0, max=65_535, help="of REST and controls; 0: any")] = 0,
@@ -85,7 +88,7 @@ def _server_params(
         rest_port=rest_port,
         websocket=WebSocketParams(host=host, ping_interval_s=ping_interval, pong_timeout_s=pong_timeout),
         engine=EngineParams(
-            venue=venue,
+            venues=tuple(dict.fromkeys(venue or [VenueName.BINANCE])),
             speed=speed,
             seed=fault_seed,
             starts_at_once=start_at_once,
@@ -168,7 +171,10 @@ def recording(
     restamp: Annotated[bool, typer.Option("--restamp", help="move the first trade to now")] = False,
 ) -> None:
     """Serve recordings on their own timeline; REST goes on answering when they have ended."""
-    params = RecordingParams(paths=tuple(files), is_restamped=restamp, exchange=server.engine.venue)
+    venue, *others = server.engine.venues
+    if others:
+        raise typer.BadParameter("a recording holds the trades of one venue; run one simulator for each")
+    params = RecordingParams(paths=tuple(files), is_restamped=restamp, exchange=venue)
     _run(server, lambda: RecordingSource(params), None)
 
 
@@ -256,7 +262,9 @@ async def _serve(params: SimulatorParams, source: Source, truth_path: Path | Non
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with serve(params, source, truth_path=truth_path) as simulator:
-        sys.stdout.write(json.dumps({"ws_url": simulator.ws_url, "rest_url": simulator.rest_url}) + "\n")
+        venues = {name: addresses._asdict() for name, addresses in simulator.addresses.items()}
+        first = {"ws_url": simulator.ws_url, "rest_url": simulator.rest_url}
+        sys.stdout.write(json.dumps({**first, "venues": venues}) + "\n")
         sys.stdout.flush()
         await stop.wait()
 

@@ -17,7 +17,7 @@ from simulator.playback import Playback, Played
 from simulator.source import Injected, MarketTrade, Source
 from simulator.subscribers import Link, Subscriber
 from simulator.tape import Tape
-from simulator.venue import Request, Response, Session, Venue
+from simulator.venue import Request, Response, Session, Venue, VenueName
 from simulator.weights import WeightLimiter, WeightParams
 
 # Playback waits while more than this lies unsent at a connection: a client that is slower than the chosen
@@ -28,9 +28,9 @@ _LONGEST_PAUSE_US: Final = 50_000
 _HEARTBEAT_US: Final = 1_000_000
 
 VENUES: Final[Mapping[str, Callable[..., Venue]]] = {
-    "binance": Binance,
-    "coinbase": Coinbase,
-    "kraken": Kraken,
+    VenueName.BINANCE: Binance,
+    VenueName.COINBASE: Coinbase,
+    VenueName.KRAKEN: Kraken,
 }
 
 
@@ -39,7 +39,8 @@ class EngineParams:
     """How the exchange behaves.
 
     Attributes:
-        venue: whose protocols it speaks; one of `VENUES`.
+        venues: whose protocols it speaks, each at an address of its own; names of `VENUES`. All of them make
+            the same trades.
         speed: seconds of source time per second of wall time.
         seed: of the faults.
         starts_at_once: whether time runs before the first client subscribes.
@@ -50,7 +51,7 @@ class EngineParams:
         faults: in force from the beginning.
     """
 
-    venue: str = "binance"
+    venues: tuple[str, ...] = (VenueName.BINANCE,)
     speed: float = 1.0
     seed: int = 1
     starts_at_once: bool = False
@@ -116,8 +117,11 @@ class Engine:
         self._playback = Playback(source, speed=params.speed)
         self._tapes = {info.symbol: Tape(capacity=params.history_trades) for info in source.symbols}
         self._played = dict.fromkeys(self._tapes, 0)
-        self._limiter = WeightLimiter(params.weights)
-        self._venue = VENUES[params.venue](symbols=source.symbols, tapes=self._tapes, limiter=self._limiter)
+        self._limiters = {name: WeightLimiter(params.weights) for name in params.venues}
+        self._venues = {
+            name: VENUES[name](symbols=source.symbols, tapes=self._tapes, limiter=limiter)
+            for name, limiter in self._limiters.items()
+        }
         self._faults = Faults(settings=params.faults)
         self._subscribers: set[Subscriber] = set()
         self._connections_total = 0
@@ -133,24 +137,20 @@ class Engine:
         return self._faults.counts
 
     @property
-    def rest_prefix(self) -> str:
-        """What every path of the venue's REST begins with."""
-        return self._venue.rest_prefix
-
-    def open(self, path: str) -> Session | None:
-        """Return the session of a new connection, or None when there is nothing at that path."""
-        return self._venue.open(path)
+    def venues(self) -> Mapping[str, Venue]:
+        """The venues by name."""
+        return self._venues
 
     def start(self, *, now_us: int) -> None:
         """Let time run, unless it does."""
         self._playback.start(now_us=now_us)
 
-    def connect(self, session: Session, link: Link, *, now_us: int) -> Subscriber:
-        """Take a new connection."""
+    def connect(self, venue: Venue, session: Session, link: Link, *, now_us: int) -> Subscriber:
+        """Take a new connection to a venue."""
         faults = FrameFaults(seed=self._params.seed, connection=self._connections_total, counts=self.counts)
         self._connections_total += 1
         self.counts.connections_opened += 1
-        subscriber = Subscriber(session=session, link=link, faults=faults, opened_us=now_us)
+        subscriber = Subscriber(venue=venue, session=session, link=link, faults=faults, opened_us=now_us)
         self._subscribers.add(subscriber)
         self._start_if_subscribed(subscriber, now_us)
         return subscriber
@@ -165,13 +165,13 @@ class Engine:
         self._start_if_subscribed(subscriber, now_us)
         return answer
 
-    def request(self, request: Request, *, now_us: int) -> Response:
-        """Answer a REST request."""
+    def request(self, venue: Venue, request: Request, *, now_us: int) -> Response:
+        """Answer a REST request to a venue."""
         refusal = self._faults.refusal(now_us=now_us)
         if refusal is not None:
-            return self._venue.refuse(refusal)
+            return venue.refuse(refusal)
         market_time_us = self._playback.market_time_us(now_us=now_us)
-        return self._venue.answer(request, now_us=now_us, market_time_us=market_time_us)
+        return venue.answer(request, now_us=now_us, market_time_us=market_time_us)
 
     def command(self, command: FaultCommand, *, now_us: int) -> None:
         """Misbehave as told.
@@ -184,7 +184,7 @@ class Engine:
                 f"{command.stall_symbol!r} is no market here; there are {', '.join(self._tapes)}"
             )
         if command.status_symbol is not None:
-            self._venue.set_status(command.status_symbol, command.status)
+            self._set_status(command.status_symbol, command.status)
         self._faults.command(command, now_us=now_us)
         if command.server_shutdown:
             self._announce_shutdown(command.close_after_s, now_us)
@@ -216,14 +216,25 @@ class Engine:
             finished=self._playback.is_finished,
             connections=len(self._subscribers),
             trades_total=sum(self._played.values()),
-            rest_weight_used=self._limiter.used,
-            rest_weight_total=self._limiter.used_total,
+            rest_weight_used=sum(limiter.used for limiter in self._limiters.values()),
+            rest_weight_total=sum(limiter.used_total for limiter in self._limiters.values()),
             counts={name: getattr(self.counts, name) for name in FaultCounts.__dataclass_fields__},
             symbols={
                 symbol: SymbolState(trades=self._played[symbol], first_id=tape.first_id, last_id=tape.last_id)
                 for symbol, tape in self._tapes.items()
             },
         )
+
+    def _set_status(self, symbol: str, status: str) -> None:
+        """Change a market's status on the venues that have such a status; on none is an error."""
+        faults = []
+        for venue in self._venues.values():
+            try:
+                venue.set_status(symbol, status)
+            except ValueError as error:
+                faults.append(error)
+        if len(faults) == len(self._venues):
+            raise faults[0]
 
     def _start_if_subscribed(self, subscriber: Subscriber, now_us: int) -> None:
         if not self._playback.is_started and any(map(subscriber.session.wants, self._tapes)):
@@ -236,7 +247,7 @@ class Engine:
             self._tapes[trade.symbol].append(trade)
             self._played[trade.symbol] += 1
         if played.trades:
-            encoded: dict[Hashable, list[bytes]] = {}
+            encoded: dict[tuple[Venue, Hashable], list[bytes]] = {}
             stalled = {name for name in self._tapes if self._faults.is_stalled(name, now_us=now_us)}
             for subscriber in self._subscribers:
                 self._send(subscriber, played.trades, encoded, stalled)
@@ -245,18 +256,19 @@ class Engine:
         self,
         subscriber: Subscriber,
         trades: list[MarketTrade],
-        encoded: dict[Hashable, list[bytes]],
+        encoded: dict[tuple[Venue, Hashable], list[bytes]],
         stalled: set[str],
     ) -> None:
         session = subscriber.session
         wanted = {symbol for symbol in self._tapes if session.wants(symbol)}
         if not wanted:
             return
-        if session.form not in encoded:
+        kind = subscriber.venue, session.form
+        if kind not in encoded:
             # Encoded once for all connections of one form.
-            encoded[session.form] = [self._venue.encode(trade, session.form) for trade in trades]
+            encoded[kind] = [subscriber.venue.encode(trade, session.form) for trade in trades]
         frames = []
-        for trade, payload in zip(trades, encoded[session.form], strict=True):
+        for trade, payload in zip(trades, encoded[kind], strict=True):
             if trade.symbol not in wanted:
                 continue
             if trade.symbol in stalled:
@@ -269,7 +281,7 @@ class Engine:
         market_time_us = self._playback.market_time_us(now_us=now_us)
         for subscriber in self._subscribers:
             subscriber.link.write(
-                self._venue.shutdown(subscriber.session.form, market_time_us=market_time_us)
+                subscriber.venue.shutdown(subscriber.session.form, market_time_us=market_time_us)
             )
             if close_after_s is not None:
                 subscriber.close_at_us = now_us + round(close_after_s * 1e6)
@@ -281,7 +293,9 @@ class Engine:
         self._beat_us = now_us
         market_time_us = self._playback.market_time_us(now_us=now_us)
         for subscriber in self._subscribers:
-            subscriber.link.write(self._venue.heartbeats(subscriber.session, market_time_us=market_time_us))
+            subscriber.link.write(
+                subscriber.venue.heartbeats(subscriber.session, market_time_us=market_time_us)
+            )
 
     def _age(self, now_us: int) -> None:
         """Cut, close and give up connections whose time has come."""

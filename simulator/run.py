@@ -4,11 +4,11 @@ import asyncio
 import errno
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, NamedTuple, TextIO
 
 import msgspec
 
@@ -19,6 +19,7 @@ from simulator.engine import Engine, EngineParams, State
 from simulator.faults import FaultCommand
 from simulator.server import WebSocketParams
 from simulator.source import Injected, Source
+from simulator.venue import Venue
 
 # Trades are sent in ticks of this length at least: 200 wake-ups a second, not one per trade.
 _TICK_S: Final = 0.005
@@ -29,8 +30,8 @@ class SimulatorParams:
     """What the simulator needs to run.
 
     Attributes:
-        port: of the WebSocket; 0: any free one.
-        rest_port: of REST and controls; 0: any free one.
+        port: of the first venue's WebSocket; 0: any free one, as for all other venues.
+        rest_port: of the first venue's REST and controls; 0: any free one, as for all other venues.
         websocket: the rules for connections, and the address to listen on.
         engine: how the exchange behaves.
     """
@@ -41,20 +42,33 @@ class SimulatorParams:
     engine: EngineParams = field(default_factory=EngineParams)
 
 
-class Simulator:
-    """A simulator that runs.
+class Addresses(NamedTuple):
+    """Where one venue listens.
 
     Attributes:
         ws_url: base of the WebSocket endpoints, as `PRODUCER_WS_URL` wants it.
         rest_url: base of the REST endpoints, as `PRODUCER_REST_URL` wants it.
+    """
+
+    ws_url: str
+    rest_url: str
+
+
+class Simulator:
+    """A simulator that runs.
+
+    Attributes:
+        addresses: of each venue by name.
+        ws_url: of the first venue.
+        rest_url: of the first venue.
         truth: the injected events that have begun so far.
     """
 
     def __init__(
-        self, *, engine: Engine, ws_url: str, rest_url: str, truth: list[Injected], clock: Clock
+        self, *, engine: Engine, addresses: Mapping[str, Addresses], truth: list[Injected], clock: Clock
     ) -> None:
-        self.ws_url = ws_url
-        self.rest_url = rest_url
+        self.addresses = addresses
+        self.ws_url, self.rest_url = next(iter(addresses.values()))
         self.truth = truth
         self._engine = engine
         self._clock = clock
@@ -94,37 +108,37 @@ async def serve(
     clock = clock or SystemClock()
     host = params.websocket.host
     truth: list[Injected] = []
-    with _truth_writer(truth_path) as write, _bound(host, params.rest_port) as rest_socket:
+    with _truth_writer(truth_path) as write:
 
         def on_injected(event: Injected) -> None:
             truth.append(event)
             write(event)
 
         engine = Engine(params.engine, source, on_injected=on_injected, now_us=clock.now_us())
-        async with (
-            _listen(engine, params, clock) as ws_port,
-            web.listen(engine, bound=rest_socket, clock=clock),
-            _pumping(engine, clock),
-        ):
-            yield Simulator(
-                engine=engine,
-                ws_url=f"ws://{host}:{ws_port}",
-                rest_url=f"http://{host}:{rest_socket.getsockname()[1]}",
-                truth=truth,
-                clock=clock,
-            )
+        async with AsyncExitStack() as stack:
+            addresses = {}
+            ports = (params.port, params.rest_port)
+            for name, venue in engine.venues.items():
+                rest_socket = stack.enter_context(_bound(host, ports[1]))
+                ws_port = await stack.enter_async_context(_listen(engine, venue, params, ports[0], clock))
+                await stack.enter_async_context(web.listen(engine, venue, bound=rest_socket, clock=clock))
+                rest_port = rest_socket.getsockname()[1]
+                addresses[name] = Addresses(f"ws://{host}:{ws_port}", f"http://{host}:{rest_port}")
+                ports = (0, 0)
+            await stack.enter_async_context(_pumping(engine, clock))
+            yield Simulator(engine=engine, addresses=addresses, truth=truth, clock=clock)
 
 
 @asynccontextmanager
-async def _listen(engine: Engine, params: SimulatorParams, clock: Clock) -> AsyncIterator[int]:
+async def _listen(
+    engine: Engine, venue: Venue, params: SimulatorParams, port: int, clock: Clock
+) -> AsyncIterator[int]:
     try:
-        async with server.listen(engine, params.websocket, port=params.port, clock=clock) as listening:
+        async with server.listen(engine, venue, params.websocket, port=port, clock=clock) as listening:
             yield next(iter(listening.sockets)).getsockname()[1]
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise PortInUseError(
-                params.port, purpose="the simulator's WebSocket", setting="--port"
-            ) from error
+            raise PortInUseError(port, purpose="the simulator's WebSocket", setting="--port") from error
         raise
 
 

@@ -20,6 +20,7 @@ from websockets.protocol import Event, State
 
 from shared.clock import MICROSECONDS_PER_SECOND, Clock
 from simulator.engine import Engine
+from simulator.venue import Venue
 
 _POLICY_VIOLATION: Final = 1008
 _GOING_AWAY: Final = 1001
@@ -116,9 +117,9 @@ def text_frame(payload: bytes) -> bytes:
 
 @asynccontextmanager
 async def listen(
-    engine: Engine, params: WebSocketParams, *, port: int, clock: Clock
+    engine: Engine, venue: Venue, params: WebSocketParams, *, port: int, clock: Clock
 ) -> AsyncIterator[Server]:
-    """Accept WebSocket connections for an engine while the context is open.
+    """Accept WebSocket connections to a venue of an engine while the context is open.
 
     Raises:
         OSError: the port is taken.
@@ -129,12 +130,12 @@ async def listen(
         if not attempts.allows(clock.now_us()):
             engine.counts.connections_refused += 1
             return connection.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "Too many connection attempts\n")
-        if engine.open(request.path) is None:
+        if venue.open(request.path) is None:
             return connection.respond(http.HTTPStatus.NOT_FOUND, "No such stream path\n")
         return None
 
     async def handle(connection: ServerConnection) -> None:
-        await _handle(engine, params, connection, clock)
+        await _handle(engine, venue, params, connection, clock)
 
     async with serve(
         handle,
@@ -153,16 +154,16 @@ async def listen(
 
 
 async def _handle(
-    engine: Engine, params: WebSocketParams, connection: ServerConnection, clock: Clock
+    engine: Engine, venue: Venue, params: WebSocketParams, connection: ServerConnection, clock: Clock
 ) -> None:
     assert connection.request is not None
     assert isinstance(connection, _Connection)
-    session = engine.open(connection.request.path)
+    session = venue.open(connection.request.path)
     assert session is not None, "process_request has answered 404"
     connection.clock = clock
     connection.limit = SlidingLimit(count=params.messages_per_second, window_us=MICROSECONDS_PER_SECOND)
     link = WebSocketLink(connection)
-    subscriber = engine.connect(session, link, now_us=clock.now_us())
+    subscriber = engine.connect(venue, session, link, now_us=clock.now_us())
     try:
         async for message in connection:
             link.write(engine.control(subscriber, message, now_us=clock.now_us()))

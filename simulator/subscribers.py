@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from simulator.faults import FrameFaults
-from simulator.venue import Session
+from simulator.venue import Session, Venue
 
 
 class Link(Protocol):
@@ -29,7 +29,10 @@ class Link(Protocol):
 class Subscriber:
     """One connection, as the exchange sees it."""
 
-    def __init__(self, *, session: Session, link: Link, faults: FrameFaults, opened_us: int) -> None:
+    def __init__(
+        self, *, venue: Venue, session: Session, link: Link, faults: FrameFaults, opened_us: int
+    ) -> None:
+        self.venue = venue
         self.session = session
         self.link = link
         self.faults = faults

@@ -3,10 +3,19 @@
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Final, Protocol
 
 from simulator.source import MarketTrade
 from simulator.weights import Refusal
+
+
+class VenueName(StrEnum):
+    """The venues that there are."""
+
+    BINANCE = "binance"
+    COINBASE = "coinbase"
+    KRAKEN = "kraken"
 
 
 class Session(Protocol):

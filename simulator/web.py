@@ -16,6 +16,7 @@ from shared.clock import Clock
 from simulator.engine import Engine
 from simulator.faults import FaultCommand
 from simulator.venue import Request as VenueRequest
+from simulator.venue import Venue
 
 _JSON = "application/json;charset=UTF-8"
 
@@ -28,11 +29,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-def build_app(engine: Engine, *, clock: Clock) -> Starlette:
-    """Return the HTTP application over an engine."""
+def build_app(engine: Engine, venue: Venue, *, clock: Clock) -> Starlette:
+    """Return the HTTP application over a venue of an engine."""
 
     async def api(request: Request) -> Response:
         answer = engine.request(
+            venue,
             VenueRequest(
                 endpoint=request.path_params["endpoint"],
                 query=dict(request.query_params),
@@ -65,18 +67,18 @@ def build_app(engine: Engine, *, clock: Clock) -> Starlette:
             Route("/simulator/faults", faults, methods=["POST"]),
             Route("/simulator/start", start, methods=["POST"]),
             Route("/simulator/state", state, methods=["GET"]),
-            Route(f"{engine.rest_prefix}/{{endpoint:path}}", api, methods=["GET"]),
+            Route(f"{venue.rest_prefix}/{{endpoint:path}}", api, methods=["GET"]),
         ]
     )
 
 
 @asynccontextmanager
-async def listen(engine: Engine, *, bound: socket.socket, clock: Clock) -> AsyncIterator[None]:
-    """Answer HTTP requests for an engine on a bound socket while the context is open."""
+async def listen(engine: Engine, venue: Venue, *, bound: socket.socket, clock: Clock) -> AsyncIterator[None]:
+    """Answer HTTP requests to a venue of an engine on a bound socket while the context is open."""
     # Listening now and not when uvicorn gets to it: whoever is told the address can connect at once.
     bound.listen(128)
     config = uvicorn.Config(
-        build_app(engine, clock=clock),
+        build_app(engine, venue, clock=clock),
         http="h11",
         ws="none",
         lifespan="off",

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -34,24 +36,37 @@ _SIMULATOR: Final = (
     *("--whales-per-hour", "12", "--crashes-per-hour", "2"),
 )
 
+
+class Exchange(StrEnum):
+    """What `EXCHANGE` may be, for the command line."""
+
+    BINANCE = "binance"
+    COINBASE = "coinbase"
+    KRAKEN = "kraken"
+
+
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 Seconds = Annotated[float, typer.Option("--for", min=0, help="stop after so many seconds; 0: at Ctrl-C")]
+Also = Annotated[
+    list[Exchange] | None,
+    typer.Option(help="another venue to read beside the one of the settings; may be repeated"),
+]
 Folder = Annotated[Path, typer.Option(help="for logs, database and broker")]
 
 
 @app.command()
-def demo(seconds: Seconds = 0, data_dir: Folder = Path("data/demo")) -> None:
+def demo(seconds: Seconds = 0, data_dir: Folder = Path("data/demo"), also: Also = None) -> None:
     """Run everything on a simulated market; the folder is emptied first."""
-    _run("demo", seconds, data_dir.resolve())
+    _run("demo", seconds, data_dir.resolve(), also or [])
 
 
 @app.command()
-def live(seconds: Seconds = 0, data_dir: Folder = Path("data/live")) -> None:
+def live(seconds: Seconds = 0, data_dir: Folder = Path("data/live"), also: Also = None) -> None:
     """Run everything on the exchange of the settings; the folder keeps what was recorded."""
-    _run("live", seconds, data_dir.resolve())
+    _run("live", seconds, data_dir.resolve(), also or [])
 
 
-def _run(mode: Literal["demo", "live"], seconds: float, data_dir: Path) -> None:
+def _run(mode: Literal["demo", "live"], seconds: float, data_dir: Path, also: Sequence[str]) -> None:
     settings = config.load_or_exit()
     logs.configure(worker="local", level="error")
     console = Console()
@@ -59,9 +74,10 @@ def _run(mode: Literal["demo", "live"], seconds: float, data_dir: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     if mode == "live":
-        _check_exchange(console)
+        for exchange in (settings.exchange, *also):
+            _check_exchange(console, exchange)
     stack = Stack(
-        _stack_params(mode, settings, data_dir),
+        _stack_params(mode, settings, data_dir, also),
         tell=lambda sentence: console.print(f"… {sentence}"),
         clock=SystemClock(),
     )
@@ -80,11 +96,15 @@ def _run(mode: Literal["demo", "live"], seconds: float, data_dir: Path) -> None:
         raise SystemExit(1) from failure
 
 
-def _check_exchange(console: Console) -> None:
-    """Try to reach the exchange before anything is started: without it nothing else makes sense."""
-    console.print("… trying to reach the exchange")
+def _check_exchange(console: Console, exchange: str) -> None:
+    """Try to reach an exchange before anything is started: without it nothing else makes sense."""
+    console.print(f"… trying to reach {exchange}")
     checked = subprocess.run(
-        [sys.executable, "-m", "producer", "--check"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "producer", "--check"],
+        env={**os.environ, "EXCHANGE": exchange},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if checked.returncode:
         sys.stderr.write(f"live: {checked.stderr.strip().splitlines()[-1]}\n")
@@ -92,7 +112,9 @@ def _check_exchange(console: Console) -> None:
     console.print(checked.stdout.strip())
 
 
-def _stack_params(mode: Literal["demo", "live"], settings: config.Settings, data_dir: Path) -> StackParams:
+def _stack_params(
+    mode: Literal["demo", "live"], settings: config.Settings, data_dir: Path, also: Sequence[str]
+) -> StackParams:
     is_set = settings.model_fields_set
     return StackParams(
         mode=mode,
@@ -102,6 +124,7 @@ def _stack_params(mode: Literal["demo", "live"], settings: config.Settings, data
         topic_prefix=settings.kafka_topic_prefix,
         partitions=settings.kafka_partitions,
         database_url=os.environ.get("DATABASE_URL", ""),
+        also=tuple(venue for venue in dict.fromkeys(also) if venue != settings.exchange),
         simulator=(
             *(*_SIMULATOR, "--venue", settings.exchange),
             *("--symbols", ",".join(name.replace("-", "") for name in settings.exchange_markets)),

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from deploy.kafka.broker import BrokerParams, RunningBroker, start_broker
 from deploy.kafka.ports import LOOPBACK, is_free
@@ -44,6 +44,7 @@ class StackParams:
         partitions: as in the settings.
         database_url: set by the user; empty for a SQLite file in `data_dir`.
         simulator: options of `python -m simulator market`.
+        also: venues that are read beside the one of the settings.
     """
 
     mode: Literal["demo", "live"]
@@ -54,6 +55,7 @@ class StackParams:
     partitions: int = 12
     database_url: str = ""
     simulator: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
 
 class Stack:
@@ -118,12 +120,19 @@ class Stack:
             ),
         )
         environ = self._environ(self._broker)
+        addresses: dict[str, dict[str, str]] = {}
         if params.mode == "demo":
-            environ |= self._start_simulator(environ)
+            first, addresses = self._start_simulator(environ)
+            environ |= first
         supervisor = self._supervise(environ)
         for name in (*READERS, "producer"):
             self._tell(f"starting the {name}")
             supervisor.start(_python(name, "-m", *_COMMANDS.get(name, (name,))))
+        for venue in params.also:
+            self._tell(f"starting the producer for {venue}")
+            own = {"EXCHANGE": venue, "PRODUCER_QUOTES": "", **addresses.get(venue, _settings({}))}
+            argv = (sys.executable, "-m", "producer")
+            supervisor.start(Worker(name=f"producer-{venue}", argv=argv, environ=own))
 
     def watch(self) -> None:
         """Restart what has crashed; call it often.
@@ -160,12 +169,16 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
         }
 
-    def _start_simulator(self, environ: Mapping[str, str]) -> dict[str, str]:
+    def _start_simulator(
+        self, environ: Mapping[str, str]
+    ) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        """Return the settings that lead to the simulator: of the first venue, and of each by name."""
         self._tell("starting the simulator")
         supervisor = Supervisor(log_dir=self.log_dir, environ=environ, clock=self._clock)
         self._simulator = supervisor
         truth = str(self._params.data_dir / "truth.jsonl")
-        worker = _python("simulator", "-m", "simulator", "market", "--truth", truth, *self._params.simulator)
+        options = [*self._params.simulator, *(f"--venue={venue}" for venue in self._params.also)]
+        worker = _python("simulator", "-m", "simulator", "market", "--truth", truth, *options)
         supervisor.start(worker)
         log_path = supervisor.log_path(worker)
         if not wait_until(
@@ -174,8 +187,8 @@ class Stack:
             timeout_s=_SIMULATOR_START_S,
         ):
             raise PrerequisiteError(f"the simulator did not start. The end of {log_path}:\n{tail(log_path)}")
-        addresses = _addresses(log_path)
-        return {"PRODUCER_WS_URL": addresses["ws_url"], "PRODUCER_REST_URL": addresses["rest_url"]}
+        told = _addresses(log_path)
+        return _settings(told), {name: _settings(one) for name, one in told["venues"].items()}
 
 
 def dashboard_url(port: int) -> str:
@@ -187,10 +200,18 @@ def _python(name: str, *argv: str) -> Worker:
     return Worker(name=name, argv=(sys.executable, *argv))
 
 
-def _addresses(log_path: Path) -> dict[str, str]:
+def _settings(addresses: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of a producer for these addresses; without any, those of the venue itself."""
+    return {
+        "PRODUCER_WS_URL": addresses.get("ws_url", ""),
+        "PRODUCER_REST_URL": addresses.get("rest_url", ""),
+    }
+
+
+def _addresses(log_path: Path) -> dict[str, Any]:
     """Return the addresses that the simulator has printed, or nothing yet."""
     for line in log_path.read_text(encoding="utf-8").splitlines():
         if line.startswith('{"ws_url"'):
-            found: dict[str, str] = json.loads(line)
+            found: dict[str, Any] = json.loads(line)
             return found
     return {}

@@ -26,10 +26,12 @@ class Worker:
     Attributes:
         name: shown to people, and the name of its log.
         argv: the command.
+        environ: what differs from the environment of all workers.
     """
 
     name: str
     argv: Sequence[str]
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -109,7 +111,9 @@ class Supervisor:
         return count
 
     def _launch(self, worker: Worker) -> ChildProcess:
-        return ChildProcess(worker.argv, log_path=self.log_path(worker), environ=self._environ)
+        return ChildProcess(
+            worker.argv, log_path=self.log_path(worker), environ={**self._environ, **worker.environ}
+        )
 
     def _note_crash(self, running: _Running, now_s: float) -> None:
         crashes = running.crashes_s

@@ -49,7 +49,7 @@ def engine(**params: float) -> Engine:
 def connected(exchange: Engine) -> FakeLink:
     link = FakeLink()
     target = Target(streams=("btcusdt@trade",), is_combined=False, is_microseconds=True)
-    exchange.connect(BinanceSession(target), link, now_us=NOW)
+    exchange.connect(exchange.venues["binance"], BinanceSession(target), link, now_us=NOW)
     return link
 
 

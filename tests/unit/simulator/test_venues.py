@@ -7,12 +7,13 @@ import pytest
 from simulator.coinbase import Coinbase
 from simulator.crowd import MarketParams
 from simulator.engine import VENUES, Engine, EngineParams
+from simulator.faults import FaultCommand
 from simulator.kraken import Kraken
 from simulator.market import MarketSource
 from simulator.scenarios import ScenarioParams
 from simulator.source import MarketTrade, SymbolInfo
 from simulator.tape import Tape
-from simulator.venue import Request, Response
+from simulator.venue import Request, Response, VenueName
 from simulator.weights import WeightLimiter, WeightParams
 from tests.unit.simulator.test_engine import NOW, SECOND, FakeLink
 
@@ -153,11 +154,12 @@ def test_signs_of_life_come_each_second_with_or_without_trades(name: str) -> Non
     source = MarketSource(
         MarketParams(symbols=("BTCUSDT",), rate=5, duration_s=2, history_trades=5, scenarios=ScenarioParams())
     )
-    exchange = Engine(EngineParams(venue=name), source, on_injected=lambda _: None, now_us=NOW)
-    session = exchange.open({"coinbase": "/", "kraken": "/v2"}[name])
+    exchange = Engine(EngineParams(venues=(name,)), source, on_injected=lambda _: None, now_us=NOW)
+    venue = exchange.venues[name]
+    session = venue.open({"coinbase": "/", "kraken": "/v2"}[name])
     assert session is not None
     link = FakeLink()
-    subscriber = exchange.connect(session, link, now_us=NOW)
+    subscriber = exchange.connect(venue, session, link, now_us=NOW)
     messages = {
         "coinbase": {"type": "subscribe", "product_ids": ["BTC-USDT"], "channels": ["matches", "heartbeat"]},
         "kraken": {"method": "subscribe", "params": {"channel": "trade", "symbol": ["BTC/USDT"]}},
@@ -171,4 +173,46 @@ def test_signs_of_life_come_each_second_with_or_without_trades(name: str) -> Non
 
 
 def test_every_venue_of_the_table_is_a_venue_of_the_command_line() -> None:
-    assert set(VENUES) == {"binance", "coinbase", "kraken"}
+    assert set(VENUES) == set(VenueName)
+
+
+def test_one_market_is_told_by_several_venues_trade_by_trade() -> None:
+    source = MarketSource(
+        MarketParams(
+            symbols=("BTCUSDT",), rate=20, duration_s=5, history_trades=5, scenarios=ScenarioParams()
+        )
+    )
+    exchange = Engine(
+        EngineParams(venues=("coinbase", "kraken")), source, on_injected=lambda _: None, now_us=NOW
+    )
+    told: dict[str, set[int]] = {}
+    links = {}
+    for name, path, message in (
+        ("coinbase", "/", {"type": "subscribe", "product_ids": ["BTC-USDT"], "channels": ["matches"]}),
+        ("kraken", "/v2", {"method": "subscribe", "params": {"channel": "trade", "symbol": ["BTC/USDT"]}}),
+    ):
+        venue, links[name] = exchange.venues[name], FakeLink()
+        session = venue.open(path)
+        assert session is not None
+        exchange.control(
+            exchange.connect(venue, session, links[name], now_us=NOW), json.dumps(message), now_us=NOW
+        )
+    for second in range(1, 8):
+        exchange.pump(now_us=NOW + second * SECOND)
+    told["coinbase"] = {json.loads(f)["trade_id"] for f in links["coinbase"].frames if b"trade_id" in f}
+    told["kraken"] = {
+        row["trade_id"] for f in links["kraken"].frames if b"trade_id" in f for row in json.loads(f)["data"]
+    }
+    assert told["coinbase"] == told["kraken"]
+    assert len(told["kraken"]) > 50
+    exchange.command(FaultCommand(status_symbol="BTCUSDT", status="offline"), now_us=NOW)
+    [product] = json.loads(ask_of(exchange, "coinbase", "products").body)
+    assert product["status"] == "offline"
+    [pair] = json.loads(ask_of(exchange, "kraken", "AssetPairs").body)["result"].values()
+    assert pair["status"] == "online", "this venue has no such word"
+    with pytest.raises(ValueError, match="is no status"):
+        exchange.command(FaultCommand(status_symbol="BTCUSDT", status="HALT"), now_us=NOW)
+
+
+def ask_of(exchange: Engine, name: str, endpoint: str) -> Response:
+    return exchange.request(exchange.venues[name], Request(endpoint=endpoint), now_us=NOW)
