@@ -1,8 +1,8 @@
 """Run the simulator: `python -m simulator market` or `python -m simulator recording FILE...`.
 
 When it listens it prints one line of JSON with `ws_url` and `rest_url` of the first venue, and in `venues`
-those of each; it runs until SIGTERM or Ctrl-C. `python -m simulator tape DIR` writes a generated market and its
-truth into files instead.
+those of each; it runs until SIGTERM or Ctrl-C. `python -m simulator tape DIR` writes a generated market and
+its truth into files instead.
 """
 
 import asyncio
@@ -150,7 +150,7 @@ def market(
         )
         params = MarketParams(
             symbols=_names(symbols),
-            exchanges=(server.engine.venue,),
+            exchanges=(server.engine.venues[0],),
             rate=rate,
             seed=seed,
             history_trades=history,
