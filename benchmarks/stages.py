@@ -31,7 +31,7 @@ from shared.stream.runner import Runner, RunnerParams
 from shared.stream.snapshot_writer import SnapshotPolicy
 from shared.stream.step import Configured, OutputEvent, State, Step
 
-BATCH: Final = 500
+BATCH: Final = RunnerParams().batch_records
 # A snapshot costs by time and not by trade, so the stages write none: `breakdown.py` has them.
 _NO_SNAPSHOTS: Final = SnapshotPolicy(budget_s=0)
 Guarantee = Literal["exactly_once", "at_least_once"]

@@ -54,7 +54,7 @@ class RunnerParams:
         kept_in: topic of the snapshots, with as many partitions as the source.
         instance: this process; its transactional id is made from it.
         guarantee: `exactly_once` or `at_least_once`.
-        batch_records: most records in one call of the step; 100 to 1,000 use the cache best.
+        batch_records: most records in one call of the step.
         poll_s: longest wait for records.
         commit: when to commit.
         snapshots: how often, and for how long at a time, snapshots are written.
@@ -68,7 +68,7 @@ class RunnerParams:
     kept_in: str = topics.SNAPSHOTS
     instance: str = "1"
     guarantee: Literal["exactly_once", "at_least_once"] = "exactly_once"
-    batch_records: int = 500
+    batch_records: int = 1_000
     poll_s: float = 0.1
     commit: CommitPolicy = field(default_factory=CommitPolicy)
     snapshots: SnapshotPolicy = field(default_factory=SnapshotPolicy)

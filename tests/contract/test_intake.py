@@ -119,6 +119,26 @@ def reader(setting: Setting) -> Iterator[Reader]:
     made.consumer.close()
 
 
+def test_a_large_batch_holds_what_waits_and_no_more(setting: Setting, reader: Reader) -> None:
+    # Much more than is copied and scanned at a time, invalid records in between.
+    published = tape(1_500)
+    publish(setting.broker, published[:700])
+    producer = setting.broker.producer()
+    producer.produce(topics.TRADES, b"no trade", key=b"BAD")
+    assert producer.flush(30) == 0
+    publish(setting.broker, published[700:])
+    reader.everything()
+
+    def has_all() -> bool:
+        assert reader.read(600) <= 600
+        return len(reader.came) + len(reader.invalid) == 1_501
+
+    eventually(has_all, seconds=30, about="all records")
+    assert reader.trades() == published
+    assert [value for *_, value in reader.invalid] == [b"no trade"]
+    assert sum(reader.positions.values()) == 1_501
+
+
 def test_trades_come_once_and_in_order_with_partition_and_offset(setting: Setting, reader: Reader) -> None:
     published = tape(500)
     publish(setting.broker, published)

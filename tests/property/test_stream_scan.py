@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from shared.codec import decode, encode
 from shared.errors import InvalidRecordError
 from shared.events import Trade
+from shared.stream.columns import TradeColumns
 from shared.stream.memory import MemoryMessage
 from shared.stream.records import Records
 from shared.stream.scan import TradeScanner
@@ -179,3 +180,14 @@ def test_names_are_forgotten_before_they_fill_the_memory(monkeypatch: pytest.Mon
         plain = [sample(number, symbol=f"M{number}-USDT") for number in range(begin, begin + 8)]
         assert scanned(scanner, [encode(trade) for trade in plain])[0] == plain
     assert len(scanner._venues.pairs) <= 10 + 8
+
+
+def test_names_are_kept_while_a_batch_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.stream.scan._VENUES_KEPT", 10)
+    scanner = TradeScanner()
+    parts = []
+    for begin in range(0, 40, 8):
+        payloads = [encode(sample(number, symbol=f"M{number}-USDT")) for number in range(begin, begin + 8)]
+        messages = [MemoryMessage("trades", 0, n, b"", payload) for n, payload in enumerate(payloads)]
+        parts.append(scanner.scan(Records.of(messages), goes_on=begin > 0)[0])
+    assert [one.symbol for one in TradeColumns.joined(parts)] == [f"M{number}-USDT" for number in range(40)]

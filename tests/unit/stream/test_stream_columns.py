@@ -89,3 +89,10 @@ def test_no_trades_are_columns_too() -> None:
     assert len(columns[:3]) == 0
     assert columns.trade_ids.dtype == columns.times_us.dtype == np.int64
     assert columns.prices.dtype == np.float64
+
+
+def test_parts_of_a_batch_are_joined_when_they_count_in_the_same_venues() -> None:
+    columns = TradeColumns.of(MIXED)
+    assert list(TradeColumns.joined([columns[:2], columns[2:3], columns[3:]])) == MIXED
+    with pytest.raises(AssertionError, match="numbers of venues"):
+        TradeColumns.joined([columns[:2], TradeColumns.of(MIXED[2:])])
