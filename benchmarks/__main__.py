@@ -131,12 +131,23 @@ def forest(
     rows: Annotated[int, typer.Option(min=1_000, help="of each set at most")] = 10_000,
     seeds: Annotated[int, typer.Option(min=1, help="random orders and seeds of the detectors")] = 5,
     quick: Annotated[bool, typer.Option("--quick", help="2,000 rows and two seeds")] = False,
+    speed_only: Annotated[
+        bool, typer.Option("--speed-only", help="what a row costs, without accuracy: two minutes")
+    ] = False,
     data: Annotated[Path, typer.Option(envvar="REAL_DATA_DIR", help="folder of the real data")] = _REAL_DATA,
     plot: PlotOption = None,
     write: WriteOption = None,
 ) -> None:
     """How well detectors of rows of any columns find labelled anomalies, and what a row costs them."""
-    forest_benchmark.run(data=data / "adbench", rows=rows, seeds=seeds, quick=quick, plot=plot, write=write)
+    forest_benchmark.run(
+        data=data / "adbench",
+        rows=rows,
+        seeds=seeds,
+        quick=quick,
+        speed_only=speed_only,
+        plot=plot,
+        write=write,
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""How well detectors rank anomalies in labelled streams, and what a row costs them.
+"""How well detectors rank anomalies in labelled streams, and what a row costs them (`forest_speed.py`).
 
 Every row is scored before it is learned, in a random order (five seeds) and in the order of the file; a score
 that is missing while warming up counts as the lowest. All have their defaults for all sets.
 """
 
 import statistics
-import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,18 +16,22 @@ from numpy.typing import NDArray
 
 from benchmarks import pictures
 from benchmarks.forest_peers import Score, peers
+from benchmarks.forest_speed import COST, SPEED_NOTE, cost_rows, market_rows, say
 from benchmarks.labelled import LabelledSet, Order, average_precision, labelled_sets, roc_auc
 from benchmarks.report import Row, Table, show_tables
+from detector.arrays import resized
 from detector.kernels import forest as forest_kernel
 from detector.kernels.random import seeds as tree_seeds
-from detector.kernels.vectors import LANES
 from detector.online.ensemble import EnsembleParams, StreamEnsemble
 from detector.online.ensemble_model import PARTS
 from detector.runs import Runs
+from shared.errors import TapewatchError
 from shared.pictures import check_path
 
 _QUICK_ROWS: Final = 2_000
 _QUICK_SEEDS: Final = 2
+_SPEED_ROWS: Final = 3_000
+_SPEED_ROUNDS: Final = 3
 _ORDERS: Final[tuple[Order, ...]] = ("random", "file")
 _DEFAULT: Final = "ours: ensemble, default"
 
@@ -42,7 +45,6 @@ class Result(NamedTuple):
         seed: of the order and of the detector.
         auc: area under the ROC curve.
         precision: average precision.
-        cpu_us: per row, score and learn.
     """
 
     set_name: str
@@ -50,45 +52,100 @@ class Result(NamedTuple):
     seed: int
     auc: float
     precision: float
-    cpu_us: float
 
 
-def run(*, data: Path, rows: int, seeds: int, quick: bool, plot: Path | None, write: Path | None) -> None:
-    """Measure and print.
+def run(
+    *,
+    data: Path,
+    rows: int,
+    seeds: int,
+    quick: bool,
+    speed_only: bool,
+    plot: Path | None,
+    write: Path | None,
+) -> None:
+    """Measure and print: what a row costs, and unless only that is asked for, how well anomalies are found.
 
     Args:
         data: folder with the labelled sets.
         rows: at most so many of a set are used, except for the whole files of the last table.
         seeds: random orders, and seeds of the detectors.
         quick: fewer of both, for a first look.
+        speed_only: leaves out accuracy, which takes most of the time.
         plot: picture to write, of accuracy against cost.
-        write: Markdown file whose section is replaced.
+        write: Markdown file whose sections `forest-speed` and `forest` are replaced.
+
+    Raises:
+        TapewatchError: a picture of accuracy is asked for, but not accuracy.
     """
     if plot is not None:
+        if speed_only:
+            raise TapewatchError("the picture shows accuracy, which --speed-only leaves out")
         check_path(plot)
     rows, seeds = (min(rows, _QUICK_ROWS), min(seeds, _QUICK_SEEDS)) if quick else (rows, seeds)
     sets = list(labelled_sets(data))
-    others = {**_ours(), **dict(peers()), "random scores (null)": _null}
+    compared = {**_ours(), **{peer.name: peer.score for peer in peers()}, "random scores (null)": _null}
     _compile()
-    compared = {name: _measured(name, score, sets, rows, seeds) for name, score in others.items()}
-    ablated = {name: _measured(name, score, sets, rows, seeds) for name, score in _ablations().items()}
-    whole = [
-        _result(_ensemble(EnsembleParams()), each, order, seed, rows if quick else None)
-        for each in sets
-        for order in _ORDERS
-        for seed in range(1, seeds + 1)
-    ]
+    streams = [each.stream("random", seed=1, most_rows=_SPEED_ROWS) for each in sets]
+    costs = cost_rows(compared, streams, rounds=1 if quick else _SPEED_ROUNDS)
+    market = market_rows(rounds=1 if quick else _SPEED_ROUNDS)
+    about = f"at most {_SPEED_ROWS:,} rows of each set, one by one in Python where a peer knows no other way"
+    show_tables(
+        "forest-speed",
+        [
+            Table(
+                title="the detector's forest, windows full, every trade learned", rows=market, note=SPEED_NOTE
+            ),
+            Table(title=f"CPU per row, score and learn, {about}", rows=costs),
+        ],
+        write=write,
+    )
+    if not speed_only:
+        _show_accuracy(sets, compared, costs, rows=rows, seeds=seeds, is_quick=quick, plot=plot, write=write)
+
+
+def _show_accuracy(
+    sets: Sequence[LabelledSet],
+    compared: Mapping[str, Score | None],
+    costs: Sequence[Row],
+    *,
+    rows: int,
+    seeds: int,
+    is_quick: bool,
+    plot: Path | None,
+    write: Path | None,
+) -> None:
+    measured = _measured(compared, sets, rows=rows, seeds=seeds)
+    ablated = _measured(_ablations(), sets, rows=rows, seeds=seeds)
+    whole = []
+    for each in sets:
+        say(f"whole {each.name}: {len(each.rows):,} rows")
+        whole += [
+            _result(_ensemble(EnsembleParams()), each, order, seed, rows if is_quick else None)
+            for order in _ORDERS
+            for seed in range(1, seeds + 1)
+        ]
     names = ", ".join(each.name for each in sets)
     tables = [
-        Table(title=f"detectors, at most {rows:,} rows of each of {names}", rows=_rows(compared), note=_NOTE),
+        Table(title=f"detectors, at most {rows:,} rows of each of {names}", rows=_rows(measured), note=_NOTE),
         Table(title="what each part of the ensemble gives", rows=_rows(ablated), note=_ABLATION_NOTE),
         Table(title="the ensemble on whole sets", rows=_set_rows(sets, whole), note=_SET_NOTE),
     ]
     if plot is not None:
-        across = ("cpu_us_per_row", "CPU per row, score and learn, in microseconds")
-        up = ("auc_random", "mean ROC AUC, random order")
-        pictures.scatter(plot, tables[0].rows, across=across, up=up, title="accuracy against cost")
+        _draw(plot, tables[0].rows, costs)
     show_tables("forest", tables, write=write)
+
+
+def _draw(plot: Path, accuracies: Sequence[Row], costs: Sequence[Row]) -> None:
+    by_name = {row.name: row.values for row in costs}
+    points = [
+        Row(name=row.name, values={**row.values, **by_name[row.name]})
+        for row in accuracies
+        if row.values and by_name.get(row.name)
+    ]
+    across = (COST, "CPU per row, score and learn, in microseconds")
+    up = ("auc_random", "mean ROC AUC, random order")
+    pictures.scatter(plot, points, across=across, up=up, title="accuracy against cost")
 
 
 _NOTE: Final = (
@@ -136,24 +193,21 @@ def _paper_forest(
 
     def score(rows: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
         columns = rows.shape[1]
-        lanes = -(-2 * columns // LANES) * LANES
-        planted = forest_kernel.Trees(
-            values=np.full((1, trees, 2**depth - 1), np.inf, np.float32),
-            columns=np.zeros((1, trees, 2**depth - 1), np.uint16),
-            counts=np.zeros((1, trees, 2 ** (depth + 1) - 1), np.int32),
-            depths=np.zeros((1, trees, 2**depth), np.int8),
-            boxes=np.zeros((1, trees, 2**depth, lanes), np.float32),
-            rng=tree_seeds(seed, "benchmark", count=trees)[None],
-        )
-        planted.boxes[:, :, :, : 2 * columns] = -np.inf
+        planted = forest_kernel.no_trees(trees=trees, max_depth=depth, columns=columns)
+        planted = forest_kernel.Trees._make(resized(array, 0) for array in planted)
+        forest_kernel.plant(planted, 0, columns=columns, rng=tree_seeds(seed, "benchmark", count=trees))
         memory = forest_kernel.Memory(
             window=np.zeros((1, window, columns), np.float32),
             taken=np.zeros(1, np.int64),
             since_s=np.zeros(1),
         )
-        depth_of = 0.5 * np.log2(np.maximum(np.arange(2 * window + 1) / max_leaf, 1.0))
-        rules = forest_kernel.Rules(
-            max_leaf=max_leaf, sees_outside=sees_outside, spacing_s=0.0, time_column=0, depth_of=depth_of
+        rules = forest_kernel.make_rules(
+            window=window,
+            max_leaf=max_leaf,
+            max_depth=depth,
+            sees_outside=sees_outside,
+            spacing_s=0.0,
+            time_column=0,
         )
         scores, shares = np.empty(len(rows)), np.empty(rows.shape)
         wanted = np.zeros(len(rows), np.bool_)
@@ -165,7 +219,6 @@ def _paper_forest(
             wanted,
             memory,
             planted,
-            np.zeros((1, trees, 2**depth)),
             rules,
             scores,
             shares,
@@ -185,22 +238,31 @@ def _compile() -> None:
         score(rows, 1)
 
 
-def _measured(name: str, score: Score, sets: Iterable[LabelledSet], rows: int, seeds: int) -> list[Result]:
-    results = []
-    for seed in range(1, seeds + 1):
-        print(f"{name}: seed {seed} of {seeds}", file=sys.stderr)
-        for each in sets:
-            results += [_result(score, each, order, seed, rows) for order in _ORDERS]
-    return results
+def _measured(
+    scores: Mapping[str, Score | None], sets: Sequence[LabelledSet], *, rows: int, seeds: int
+) -> dict[str, list[Result]]:
+    """Return the results by detector; none of one that cannot be measured, with the reason in its name."""
+    measured: dict[str, list[Result]] = {}
+    for place, (name, score) in enumerate(scores.items(), 1):
+        label, results = name, []
+        began_s = time.monotonic()
+        try:
+            for seed in range(1, seeds + 1):
+                if score is None:
+                    break
+                say(f"{place} of {len(scores)}, {name}: seed {seed} of {seeds}")
+                results += [_result(score, each, order, seed, rows) for each in sets for order in _ORDERS]
+        except Exception as error:  # noqa: BLE001 - whatever another project's detector raises is its row
+            label, results = f"{name}: failed, {type(error).__name__}: {error}", []
+        say(f"{place} of {len(scores)}, {label}: {time.monotonic() - began_s:.0f} s")
+        measured[label] = results
+    return measured
 
 
 def _result(score: Score, each: LabelledSet, order: Order, seed: int, rows: int | None) -> Result:
     stream = each.stream(order, seed=seed, most_rows=rows)
-    began_s = time.process_time()
-    scores = score(stream.rows, seed)
-    cpu_us = (time.process_time() - began_s) / len(stream.rows) * 1e6
-    truth = stream.is_anomaly
-    return Result(each.name, order, seed, roc_auc(truth, scores), average_precision(truth, scores), cpu_us)
+    scores, truth = score(stream.rows, seed), stream.is_anomaly
+    return Result(each.name, order, seed, roc_auc(truth, scores), average_precision(truth, scores))
 
 
 def _mean(results: Iterable[Result], order: Order, figure: str) -> float:
@@ -211,24 +273,25 @@ def _mean(results: Iterable[Result], order: Order, figure: str) -> float:
 def _rows(measured: Mapping[str, list[Result]]) -> list[Row]:
     rows = []
     for name, results in measured.items():
+        if not results:
+            rows.append(Row(name=name))
+            continue
         by_seed = [
             _mean([r for r in results if r.seed == seed], "random", "auc")
             for seed in {r.seed for r in results}
         ]
-        fastest = {r.set_name: min(x.cpu_us for x in results if x.set_name == r.set_name) for r in results}
         values = {
             "auc_random": _mean(results, "random", "auc"),
             "auc_sd": float(np.std(by_seed)),
             "precision_random": _mean(results, "random", "precision"),
             "auc_file": _mean(results, "file", "auc"),
             "precision_file": _mean(results, "file", "precision"),
-            "cpu_us_per_row": statistics.fmean(fastest.values()),
         }
         rows.append(Row(name=name, values=values))
     return rows
 
 
-def _set_rows(sets: Iterable[LabelledSet], whole: list[Result]) -> list[Row]:
+def _set_rows(sets: Sequence[LabelledSet], whole: list[Result]) -> list[Row]:
     rows = []
     for each in sets:
         mine = [result for result in whole if result.set_name == each.name]
@@ -240,7 +303,6 @@ def _set_rows(sets: Iterable[LabelledSet], whole: list[Result]) -> list[Row]:
                 f"{order}_worst": min(aucs),
                 f"{order}_best": max(aucs),
             }
-        values["cpu_us_per_row"] = min(result.cpu_us for result in mine)
         rows.append(Row(name=each.name, values=values))
     means = {
         key: statistics.fmean(row.values[key] for row in rows)

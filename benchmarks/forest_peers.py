@@ -1,11 +1,8 @@
-"""Detectors of other projects on the same streams, each with its own interface; extra `[bench]`.
-
-dSalmon is not among them: it has no wheel for the Python versions that this project runs on.
-"""
+"""Detectors of other projects on the same streams, each with its own interface; extra `[bench]`."""
 
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +14,20 @@ _REFIT_ROWS: Final = 256
 _REFIT_MEMORY: Final = 2_048
 
 
-def peers() -> Iterator[tuple[str, Score]]:
-    """Return those that are installed, with what must be installed for the others."""
+class Peer(NamedTuple):
+    """A detector that ours is compared with.
+
+    Attributes:
+        name: with its main parameters, and with why it cannot be measured where that is so.
+        score: None where it cannot be measured.
+    """
+
+    name: str
+    score: Score | None
+
+
+def peers() -> Iterator[Peer]:
+    """Return all peers; those that are not installed can only be named."""
     for name, module, score in (
         ("river HalfSpaceTrees, 25 trees", "river", _river),
         ("PySAD LODA, 32 cuts, 100 bins", "pysad", _loda),
@@ -27,8 +36,9 @@ def peers() -> Iterator[tuple[str, Score]]:
         ("scikit-learn forest, refitted every 256 rows", "sklearn", _refitted),
         ("scikit-learn forest that sees all first (offline)", "sklearn", _offline),
     ):
-        if _is_installed(module):
-            yield name, score
+        is_there = _is_installed(module)
+        yield Peer(name, score) if is_there else Peer(f"{name}: not installed", None)
+    yield Peer("dSalmon half-space trees: no wheel for Python 3.11 and newer", None)
 
 
 def _is_installed(module: str) -> bool:

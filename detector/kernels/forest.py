@@ -1,9 +1,13 @@
 """Compiled trees of the online Isolation Forest: score, learn and forget, for the runs of many markets.
 
-A tree is a complete binary heap of fixed depth. A leaf above the bottom is passed through: what looks like
-its split has the value infinity, so every point goes left, down to the leaf's *place*, the first of the
-bottom nodes under it. So a descent has the same number of steps for every point and no branch that depends on
-the data; the nodes that are passed through carry the leaf's count.
+A tree is a complete binary heap of fixed depth: the root is node 1, below node n are 2n and 2n + 1. A leaf
+above the bottom is passed through: what looks like its split has the value infinity, so every point goes
+left, down to the leaf's *place*, the first of the bottom nodes under it. So a descent has the same number of
+steps for every point and no branch that depends on the data; the nodes that are passed through carry the
+leaf's count.
+
+A trade costs what it has to fetch, so the nodes of a tree lie in whole cache lines, all that a point does to
+a tree is done at once, and what follows from a count is looked up in a table that all markets share.
 
 Boxes belong to places, and hold the negated lower edges, then the upper edges, then zeros up to a multiple of
 `LANES`: a point (negated, then as it is) lies outside where one of its lanes is greater, and the box grows to
@@ -17,13 +21,23 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detector.arrays import BoolVector, FloatCube, FloatMatrix, FloatVector, IntVector
-from detector.kernels.random import ahead, extremes, skip, uniform
-from detector.kernels.vectors import LANES, is_any_above
+from detector.arrays import BoolVector, FloatMatrix, FloatVector, IntVector
+from detector.kernels.random import count_up_to, extremes, greatest, uniform
+from detector.kernels.vectors import (
+    LANES,
+    above,
+    chosen_above,
+    exchange,
+    finite,
+    lowest_bit,
+    prefetch,
+    raise_to,
+)
 
 # A float32 that leaves room for the width of a box.
 LARGEST: Final = 1e37
 
+_PASSED, _NO_NUMBER = -1, -2
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 
 
@@ -31,16 +45,16 @@ class Trees(NamedTuple):
     """The trees of all markets, by slot.
 
     Attributes:
-        values: (slots, trees, 2^depth - 1), of splits; infinity where there is none.
+        values: (slots, trees, 2^depth), by node, of splits; infinity where there is none, as at node 0.
         columns: likewise, which column is split.
-        counts: (slots, trees, 2^(depth + 1) - 1), points under each node; estimates where a leaf has split.
+        counts: (slots, trees, 2^(depth + 1)), points under each node; estimates where a leaf has split.
         depths: (slots, trees, 2^depth), of the leaf at each place.
         boxes: (slots, trees, 2^depth, lanes), of the leaf at each place.
         rng: (slots, trees), generators.
     """
 
     values: NDArray[np.float32]
-    columns: NDArray[np.uint16]
+    columns: NDArray[np.uint8]
     counts: NDArray[np.int32]
     depths: NDArray[np.int8]
     boxes: NDArray[np.float32]
@@ -70,6 +84,9 @@ class Rules(NamedTuple):
         spacing_s: least event time between two points that are learned, once the window is full.
         time_column: of the rows, which holds the seconds since the row before.
         depth_of: c(n) for every count n up to twice the window: log4(n / max_leaf), 0 below.
+        paths: flat, for every bottom node ones for the nodes down to it; none for what is no bottom node.
+        least: by node, of points below which an inner node becomes a leaf again; nothing is below that of
+            nodes that are never inner ones.
     """
 
     max_leaf: int
@@ -77,6 +94,70 @@ class Rules(NamedTuple):
     spacing_s: float
     time_column: int
     depth_of: FloatVector
+    paths: NDArray[np.int32]
+    least: NDArray[np.int32]
+
+
+def no_trees(*, trees: int, max_depth: int, columns: int) -> Trees:
+    """Return room for the trees of no market; nodes and boxes come in whole `LANES`.
+
+    Args:
+        trees: of each market.
+        max_depth: that no node exceeds.
+        columns: of the points, at most 255.
+    """
+    forest, places = (0, trees), 2**max_depth
+    return Trees(
+        values=np.empty((*forest, _whole(places)), np.float32),
+        columns=np.empty((*forest, _whole(places)), np.uint8),
+        counts=np.empty((*forest, _whole(2 * places)), np.int32),
+        depths=np.empty((*forest, places), np.int8),
+        boxes=np.empty((*forest, places, _whole(2 * columns)), np.float32),
+        rng=np.empty(forest, np.uint64),
+    )
+
+
+def plant(trees: Trees, slot: int, *, columns: int, rng: NDArray[np.uint64]) -> None:
+    """Make all trees of a slot one empty leaf each, with these generators."""
+    for array in trees:
+        array[slot] = 0
+    trees.values[slot] = np.inf
+    trees.boxes[slot, :, :, : 2 * columns] = -np.inf
+    trees.rng[slot] = rng
+
+
+def make_rules(
+    *,
+    window: int,
+    max_leaf: int,
+    max_depth: int,
+    sees_outside: bool,
+    spacing_s: float,
+    time_column: int,
+) -> Rules:
+    """Return the rules of a forest whose window holds so many points; for the others see `Rules`."""
+    places = 2**max_depth
+    counts = np.maximum(np.arange(2 * window + 1) / max_leaf, 1.0)
+    paths = np.zeros((2 * places, _whole(2 * places)), np.int32)
+    for leaf in range(places, 2 * places):
+        paths[leaf, [leaf >> up for up in range(max_depth + 1)]] = 1
+    least = np.full(_whole(2 * places), np.iinfo(np.int32).min, np.int32)
+    for depth in range(max_depth):
+        least[1 << depth : 2 << depth] = max_leaf << depth
+    return Rules(
+        max_leaf=max_leaf,
+        sees_outside=sees_outside,
+        spacing_s=spacing_s,
+        time_column=time_column,
+        depth_of=0.5 * np.log2(counts),
+        paths=paths.ravel(),
+        least=least,
+    )
+
+
+def _whole(size: int) -> int:
+    """Return a size rounded up to whole `LANES`."""
+    return -(-size // LANES) * LANES
 
 
 class Tree(NamedTuple):
@@ -88,7 +169,7 @@ class Tree(NamedTuple):
     """
 
     values: NDArray[np.float32]
-    columns: NDArray[np.uint16]
+    columns: NDArray[np.uint8]
     counts: NDArray[np.int32]
     depths: NDArray[np.int8]
     boxes: NDArray[np.float32]
@@ -116,7 +197,7 @@ def _tree(trees: Trees, slot: int, number: int, bottom: int) -> Tree:
 def _node(tree: Tree, place: int, depth: int) -> int:
     """Return the node at a depth above a place."""
     places = int(tree.depths.shape[0])
-    return ((place + places) >> (tree.bottom - depth)) - 1
+    return (place + places) >> (tree.bottom - depth)
 
 
 @njit(cache=True)
@@ -149,17 +230,18 @@ def _split(tree: Tree, place: int, columns: int, count: int) -> None:
     box, far = tree.boxes[place], tree.boxes[other]
     column = int(uniform(tree.rng, tree.number) * columns)
     low, high = -float(box[column]), float(box[columns + column])
-    value = np.float32(low + uniform(tree.rng, tree.number) * (high - low))
+    share = uniform(tree.rng, tree.number)
+    value = np.float32(low + share * (high - low))
     far[:] = box
-    left, left_high, right_low = 1, np.float32(low), np.float32(high)
-    for j in range(1, count - 1):
-        point = np.float32(low + ahead(tree.rng, tree.number, j) * (high - low))
-        if point <= value:
-            left += 1
-            left_high = max(left_high, point)
-        else:
-            right_low = min(right_low, point)
-    skip(tree.rng, tree.number, count - 2)
+    # Beside the points on the two borders; those on either side of the cut are uniform there.
+    left = count_up_to(tree.rng, tree.number, count - 2, share)
+    right = count - 2 - left
+    left_high, right_low = np.float32(low), np.float32(high)
+    if left > 0:
+        left_high = np.float32(low + share * greatest(tree.rng, tree.number, left) * (high - low))
+    if right > 0:
+        right_low = np.float32(high - (1.0 - share) * greatest(tree.rng, tree.number, right) * (high - low))
+    left += 1
     if high <= value:
         left, left_high = count, np.float32(high)
     box[columns + column], far[column] = left_high, -right_low
@@ -235,7 +317,7 @@ def _grow(tree: Tree, place: int, columns: int, limit: float, max_leaf: int, mos
 def _merge(tree: Tree, node: int, depth: int) -> None:
     """Make an inner node a leaf whose box spans the boxes of the leaves below it; its count stays."""
     places = tree.depths.shape[0]
-    first = ((node + 1) << (tree.bottom - depth)) - places
+    first = (node << (tree.bottom - depth)) - places
     box = tree.boxes[first]
     place = first + (places >> int(tree.depths[first]))
     while place < first + (places >> depth):
@@ -243,20 +325,20 @@ def _merge(tree: Tree, node: int, depth: int) -> None:
         place += places >> int(tree.depths[place])
     tree.depths[first] = depth
     for level in range(depth, tree.bottom):
-        start = ((node + 1) << (level - depth)) - 1
+        start = node << (level - depth)
         tree.values[start : start + (1 << (level - depth))] = np.inf
     _set_count(tree, first, depth, tree.counts[node])
 
 
 @njit(cache=True)
-def _prune(tree: Tree, points: NDArray[np.float32], i: int, max_leaf: int) -> None:
-    """Merge the uppermost node on point i's path that has too few points."""
-    node = 0
+def _prune(tree: Tree, point: NDArray[np.float32], max_leaf: int) -> None:
+    """Merge the uppermost node on a point's path that has too few points."""
+    node = 1
     for depth in range(tree.bottom):
         if tree.values[node] < np.inf and tree.counts[node] < max_leaf << depth:
             _merge(tree, node, depth)
             return
-        node = 2 * node + 1 + int(points[i, tree.columns[node]] > tree.values[node])
+        node = 2 * node + int(point[tree.columns[node]] > tree.values[node])
 
 
 @njit(cache=True)
@@ -266,36 +348,14 @@ def _beyond(
     t: int,
     place: int,
     lanes: NDArray[np.float32],
-    i: int,
     columns: int,
     k: int,
 ) -> float:
-    """Return the share of a uniform cut of column k that separates point i from the box at a place."""
+    """Return the share of a uniform cut of column k that separates a point from the box at a place."""
     low, high = -float(boxes[slot, t, place, k]), float(boxes[slot, t, place, columns + k])
-    value = float(lanes[i, columns + k])
+    value = float(lanes[columns + k])
     beyond = max(low - value, value - high)
     return beyond / (beyond + high - low) if beyond > 0.0 else 0.0
-
-
-@njit(cache=True)
-def _spared(
-    boxes: NDArray[np.float32],
-    slot: int,
-    t: int,
-    place: int,
-    lanes: NDArray[np.float32],
-    i: int,
-    columns: int,
-) -> float:
-    """Return which share of the cuts that a leaf still needs is spared for a point outside its box.
-
-    One cut in column k, uniform over the box and the point, separates them with probability p_k. The cuts
-    are spared with the probability that one column's cut does.
-    """
-    kept = 1.0
-    for k in range(columns):
-        kept *= 1.0 - _beyond(boxes, slot, t, place, lanes, i, columns, k)
-    return 1.0 - kept
 
 
 @njit(cache=True)
@@ -305,236 +365,108 @@ def _below(depth_of: FloatVector, count: int) -> float:
 
 
 @njit(cache=True)
+def _descend(bits: np.uint64, bottom: int) -> np.uint64:
+    """Return the bottom node of a path that goes right where the bit of a node is set."""
+    node = _ONE
+    for _ in range(bottom):
+        node = node + node + ((bits >> node) & _ONE)
+    return node
+
+
+@njit(cache=True)
+def _fall(trees: Trees, slot: int, number: int, point: NDArray[np.float32], bottom: int) -> np.uint64:
+    """Return the bottom node where a point ends in a tree, step by step."""
+    node = _ONE
+    for _ in range(bottom):
+        is_above = point[trees.columns[slot, number, node]] > trees.values[slot, number, node]
+        node = node + node + np.uint64(is_above)
+    return node
+
+
+@njit(cache=True)
+def _count_in(trees: Trees, slot: int, number: int, leaf: np.uint64) -> None:
+    """Count a point in the nodes down to a bottom node."""
+    node = leaf
+    while node > _ZERO:
+        trees.counts[slot, number, node] += 1
+        node >>= _ONE
+
+
+@njit(cache=True)
 def _explain(  # noqa: PLR0917 - compiled; buffers come by position
     trees: Trees,
-    market: int,
+    slot: int,
+    number: int,
+    leaf: np.uint64,
     lanes: NDArray[np.float32],
     i: int,
-    rules: Rules,
     bottom: int,
-    places: NDArray[np.uint64],
-    outside: NDArray[np.uint8],
+    spared: float,
     shares: FloatMatrix,
 ) -> None:
-    """Add to a row's shares what the cuts above its places isolate of it beyond even ones."""
-    slot, row, columns = np.uint64(market), np.uint64(i), shares.shape[1]
-    counts, boxes, split_columns, inner = trees.counts, trees.boxes, trees.columns, trees.values.shape[2]
-    for number in range(places.shape[0]):
-        t = np.uint64(number)
-        heap = places[t] + np.uint64(inner) + _ONE
-        count = max(int(counts[slot, t, _ZERO]), 1)
-        for depth in range(bottom):
-            node = heap >> np.uint64(bottom - depth - 1)
-            above, count = count, max(int(counts[slot, t, node - _ONE]), 1)
-            if above > 2 * count:
-                column = np.uint64(split_columns[slot, t, (node >> _ONE) - _ONE])
-                shares[row, column] += np.log2(above / count) - 1.0
-        below = _below(rules.depth_of, count)
-        if not outside[t] or not rules.sees_outside or below <= 0.0:
-            continue
-        leaf, total = int(np.int64(places[t])), 0.0
+    """Add to a row's shares what the cuts above its leaf in one tree isolate of it beyond even ones."""
+    columns = shares.shape[1]
+    counts, boxes = trees.counts[slot, number], trees.boxes
+    count = max(int(counts[1]), 1)
+    for depth in range(bottom):
+        node = leaf >> np.uint64(bottom - depth - 1)
+        above, count = count, max(int(counts[node]), 1)
+        if above > 2 * count:
+            column = trees.columns[slot, number, node >> _ONE]
+            shares[i, column] += np.log2(above / count) - 1.0
+    if spared <= 0.0:
+        return
+    place, total = int(np.int64(leaf)) - trees.depths.shape[2], 0.0
+    for k in range(columns):
+        total += _beyond(boxes, slot, number, place, lanes, columns, k)
+    if total > 0.0:
         for k in range(columns):
-            total += _beyond(boxes, market, number, leaf, lanes, i, columns, k)
-        if total > 0.0:
-            spared = below * _spared(boxes, market, number, leaf, lanes, i, columns)
-            for k in range(columns):
-                beyond = _beyond(boxes, market, number, leaf, lanes, i, columns, k)
-                shares[i, k] += 2.0 * spared * beyond / total
+            beyond = _beyond(boxes, slot, number, place, lanes, columns, k)
+            shares[i, k] += 2.0 * spared * beyond / total
 
 
 @njit(cache=True)
-def measure(trees: Trees, slot: int, number: int, depth_of: FloatVector, lengths: FloatCube) -> None:
-    """Write the length of the paths to each leaf of a tree: its depth, and the cuts that it still needs."""
-    places = trees.depths.shape[2]
-    for place in range(places):
-        below = _below(depth_of, int(trees.counts[slot, number, place + places - 1]))
-        lengths[slot, number, place] = int(trees.depths[slot, number, place]) + below
-
-
-@njit(cache=True)
-def _fall(
-    values: NDArray[np.float32],
-    split_columns: NDArray[np.uint16],
-    slot: np.uint64,
-    points: NDArray[np.float32],
+def _take_in(  # noqa: PLR0917 - as above
     i: int,
-    first: int,
-    bottom: int,
-    places: NDArray[np.uint64],
-) -> None:
-    """Write the place where point i ends in each tree; its columns are those from `first` on.
-
-    Level by level: the steps in all trees do not wait for one another.
-    """
-    offset, inner = np.uint64(first), np.uint64(values.shape[2])
-    places[:] = _ZERO
-    for _ in range(bottom):
-        for number in range(places.shape[0]):
-            t = np.uint64(number)
-            node = places[t]
-            is_above = points[i, offset + np.uint64(split_columns[slot, t, node])] > values[slot, t, node]
-            places[t] = node + node + _ONE + np.uint64(is_above)
-    for number in range(places.shape[0]):
-        places[number] -= inner
-
-
-@njit(cache=True)
-def _score(  # noqa: PLR0917 - as above
-    trees: Trees,
-    lengths: FloatCube,
-    market: int,
-    lanes: NDArray[np.float32],
-    i: int,
-    columns: int,
-    rules: Rules,
-    places: NDArray[np.uint64],
-    outside: NDArray[np.uint8],
-) -> float:
-    """Return the lengths of the paths to the places of a point, of all trees together.
-
-    Writes in which trees it lies outside the box of its leaf.
-    """
-    slot, inner, total = np.uint64(market), np.uint64(trees.values.shape[2]), 0.0
-    boxes = trees.boxes
-    width, row = np.uint64(lanes.shape[1]), np.uint64(i * lanes.shape[1])
-    trees_each, places_each = np.uint64(boxes.shape[1]), np.uint64(boxes.shape[2])
-    for number in range(places.shape[0]):
-        t = np.uint64(number)
-        place = places[t]
-        beyond = False
-        box = ((slot * trees_each + t) * places_each + place) * width
-        for block in range(0, lanes.shape[1], LANES):
-            k = np.uint64(block)
-            beyond |= is_any_above(lanes, row + k, boxes, box + k)  # type: ignore[call-arg] # context is numba's
-        outside[t] = beyond
-        length = lengths[slot, t, place]
-        if beyond and rules.sees_outside:
-            below = _below(rules.depth_of, int(trees.counts[slot, t, place + inner]))
-            if below > 0.0:
-                below -= below * _spared(boxes, market, number, int(np.int64(place)), lanes, i, columns)
-                length = int(trees.depths[slot, t, place]) + below
-        total += length
-    return total
-
-
-@njit(cache=True)
-def _learn(  # noqa: PLR0917 - as above
-    trees: Trees,
-    lengths: FloatCube,
-    market: int,
-    lanes: NDArray[np.float32],
-    i: int,
-    limit: float,
-    size: int,
-    bottom: int,
-    columns: int,
-    rules: Rules,
-    places: NDArray[np.uint64],
-    outside: NDArray[np.uint8],
-) -> None:
-    """Add a point to the leaves at its places, and split those that have enough points."""
-    slot, inner = np.uint64(market), np.uint64(trees.values.shape[2])
-    counts, boxes = trees.counts, trees.boxes
-    for number in range(places.shape[0]):
-        t = np.uint64(number)
-        place = places[t]
-        if outside[t]:
-            for block in range(0, lanes.shape[1], LANES):
-                for k in range(block, block + LANES):
-                    at = np.uint64(k)
-                    boxes[slot, t, place, at] = max(boxes[slot, t, place, at], lanes[i, at])
-        heap = place + inner + _ONE
-        for level in range(bottom + 1):
-            counts[slot, t, (heap >> np.uint64(level)) - _ONE] += 1
-        count, depth = int(counts[slot, t, heap - _ONE]), int(trees.depths[slot, t, place])
-        if count >= rules.max_leaf << depth and depth < limit:
-            tree = _tree(trees, market, number, bottom)
-            _grow(tree, int(np.int64(place)), columns, limit, rules.max_leaf, 2 * size)
-            measure(trees, market, number, rules.depth_of, lengths)
-        else:
-            lengths[slot, t, place] = depth + _below(rules.depth_of, count)
-
-
-@njit(cache=True)
-def _forget(
-    trees: Trees,
-    lengths: FloatCube,
-    market: int,
-    leaving: NDArray[np.float32],
-    i: int,
-    bottom: int,
-    rules: Rules,
-    places: NDArray[np.uint64],
-) -> None:
-    """Take a point out of the leaves at its places, and merge what has too few points now."""
-    slot, inner = np.uint64(market), np.uint64(trees.values.shape[2])
-    counts, values = trees.counts, trees.values
-    for number in range(places.shape[0]):
-        t = np.uint64(number)
-        place = places[t]
-        heap = place + inner + _ONE
-        is_low = False
-        for depth in range(bottom):
-            node = (heap >> np.uint64(bottom - depth)) - _ONE
-            count = counts[slot, t, node] - 1
-            counts[slot, t, node] = count
-            is_low |= (count < rules.max_leaf << depth) & (values[slot, t, node] < np.inf)
-        count = counts[slot, t, heap - _ONE] - 1
-        counts[slot, t, heap - _ONE] = count
-        if is_low:
-            _prune(_tree(trees, market, number, bottom), leaving, i, rules.max_leaf)
-            measure(trees, market, number, rules.depth_of, lengths)
-        else:
-            lengths[slot, t, place] = int(trees.depths[slot, t, place]) + _below(rules.depth_of, int(count))
-
-
-@njit(cache=True)
-def _take_in(  # noqa: PLR0917 - compiled; buffers come by position
     slot: int,
-    start: int,
-    end: int,
     rows: FloatMatrix,
     points: FloatMatrix,
-    memory: Memory,
-    rules: Rules,
+    window: NDArray[np.float32],
+    taken: IntVector,
+    since_s: FloatVector,
+    spacing_s: float,
+    time_column: int,
     lanes: NDArray[np.float32],
+    point: NDArray[np.float32],
     leaving: NDArray[np.float32],
-    sequence: IntVector,
-    depths: FloatVector,
-) -> None:
-    """Bring points to the trees' shape, decide which are learned, and put those into the window.
+) -> int:
+    """Bring row i to the trees' shape, decide whether it is learned, and put it into the window then.
 
-    A row with a number that is none has no depth and is not learned.
+    Returns how many were learned before it; `_PASSED` when it is not learned, `_NO_NUMBER` when it is none.
     """
-    size, columns = memory.window.shape[1], memory.window.shape[2]
-    for i in range(start, end):
-        is_number = not np.isnan(rows[i, rules.time_column])
-        for k in range(columns):
-            is_number &= not np.isnan(points[i, k])
-            value = min(max(points[i, k], -LARGEST), LARGEST)
-            lanes[i, k] = -value
-            lanes[i, columns + k] = value
-        lanes[i, 2 * columns :] = 0.0
-        sequence[i] = -1
-        depths[i] = 0.0
-        if not is_number:
-            lanes[i] = 0.0
-            depths[i] = np.nan
-            continue
-        memory.since_s[slot] += rows[i, rules.time_column]
-        taken = memory.taken[slot]
-        if taken < size or memory.since_s[slot] >= rules.spacing_s:
-            at = taken % size
-            for k in range(columns):
-                leaving[i, k] = memory.window[slot, at, k]
-                memory.window[slot, at, k] = lanes[i, columns + k]
-            sequence[i] = taken
-            memory.taken[slot] = taken + 1
-            memory.since_s[slot] = 0.0
+    size, columns = window.shape[1], window.shape[2]
+    is_number = not np.isnan(rows[i, time_column])
+    for k in range(columns):
+        is_number &= not np.isnan(points[i, k])
+        value = np.float32(min(max(points[i, k], -LARGEST), LARGEST))
+        lanes[k], lanes[columns + k], point[k] = -value, value, value
+    if not is_number:
+        return _NO_NUMBER
+    since_s[slot] += rows[i, time_column]
+    sequence = taken[slot]
+    if sequence >= size and since_s[slot] < spacing_s:
+        return _PASSED
+    at = sequence % size
+    for k in range(columns):
+        leaving[k] = window[slot, at, k]
+        window[slot, at, k] = point[k]
+    taken[slot] = sequence + 1
+    since_s[slot] = 0.0
+    return int(sequence)
 
 
 @njit(cache=True)
-def score_learn(  # noqa: PLR0917 - compiled; buffers come by position
+def score_learn(  # noqa: C901, PLR0912, PLR0915, PLR0917 - see below
     slots: IntVector,
     starts: IntVector,
     rows: FloatMatrix,
@@ -542,12 +474,14 @@ def score_learn(  # noqa: PLR0917 - compiled; buffers come by position
     wanted: BoolVector,
     memory: Memory,
     trees: Trees,
-    lengths: FloatCube,
     rules: Rules,
     scores: FloatVector,
     shares: FloatMatrix,
 ) -> None:
     """Score, learn and forget the rows of many markets, row by row.
+
+    It is one long function because numba counts references to arrays at every view of one and at most calls,
+    which would cost more than the trees do.
 
     Args:
         slots: of the markets, m.
@@ -557,45 +491,123 @@ def score_learn(  # noqa: PLR0917 - compiled; buffers come by position
         wanted: n, rows whose shares are asked for.
         memory: changed.
         trees: changed.
-        lengths: (slots, trees, 2^depth), what `measure` writes; changed.
         rules: for all markets.
         scores: n, filled.
         shares: n rows, one column per column of the points; filled.
     """
-    n, columns = points.shape
-    size = memory.window.shape[1]
-    lanes = np.empty((n, trees.boxes.shape[3]), np.float32)
-    leaving = np.empty((n, columns), np.float32)
-    sequence = np.empty(n, np.int64)
-    places = np.empty(trees.values.shape[1], np.uint64)
-    outside = np.empty(trees.values.shape[1], np.uint8)
-    full = rules.depth_of[size]
-    shares[:] = 0.0
+    columns, size, max_leaf = points.shape[1], memory.window.shape[1], rules.max_leaf
+    _, tree_count, place_count, lane_count = trees.boxes.shape
+    inner_count, node_count = trees.values.shape[2], trees.counts.shape[2]
+    places, inner, nodes = np.uint64(place_count), np.uint64(inner_count), np.uint64(node_count)
+    lanes = np.zeros(lane_count, np.float32)
+    point = np.zeros(max(columns, LANES), np.float32)
+    leaving = np.zeros(max(columns, LANES), np.float32)
+    leaves, sides = np.zeros(tree_count, np.uint64), np.uint64(columns)
+    values, split_columns, counts = trees.values.ravel(), trees.columns.ravel(), trees.counts.ravel()
+    depths, boxes, window = trees.depths.ravel(), trees.boxes.ravel(), memory.window.ravel()
+    depth_of, paths, least, taken = rules.depth_of, rules.paths, rules.least, memory.taken
+    since_s, spacing_s, time_column = memory.since_s, rules.spacing_s, rules.time_column
+    is_small = inner_count == LANES and columns <= LANES
     bottom = 0
-    while (1 << bottom) < trees.depths.shape[2]:
+    while (1 << bottom) < place_count:
         bottom += 1
+    shares[:] = 0.0
     for run in range(slots.shape[0]):
-        slot, start, end = slots[run], starts[run], starts[run + 1]
-        _take_in(slot, start, end, rows, points, memory, rules, lanes, leaving, sequence, scores)
-        market = np.uint64(slot)
-        for i in range(start, end):
-            _fall(trees.values, trees.columns, market, lanes, i, columns, bottom, places)
-            scores[i] += _score(trees, lengths, slot, lanes, i, columns, rules, places, outside)
-            if wanted[i]:
-                _explain(trees, slot, lanes, i, rules, bottom, places, outside, shares)
-            if sequence[i] < 0:
+        slot = slots[run]
+        first = np.uint64(slot * tree_count)
+        if run + 1 < slots.shape[0]:
+            later = slots[run + 1]
+            soon = np.uint64(later * tree_count)
+            for line in range(0, tree_count * node_count, 16):
+                prefetch(counts, soon * nodes + np.uint64(line))
+            for line in range(0, tree_count * inner_count, 16):
+                prefetch(values, soon * inner + np.uint64(line))
+            for line in range(0, tree_count * inner_count, 64):
+                prefetch(split_columns, soon * inner + np.uint64(line))
+            for line in range(0, tree_count * place_count, 64):
+                prefetch(depths, soon * places + np.uint64(line))
+            prefetch(window, np.uint64((later * size + taken[later] % size) * columns))
+        for i in range(starts[run], starts[run + 1]):
+            sequence = _take_in(
+                i,
+                slot,
+                rows,
+                points,
+                memory.window,
+                taken,
+                since_s,
+                spacing_s,
+                time_column,
+                lanes,
+                point,
+                leaving,
+            )
+            scores[i] = np.nan
+            if sequence == _NO_NUMBER:
                 continue
-            limit = rules.depth_of[min(sequence[i], size) + 1]
-            _learn(trees, lengths, slot, lanes, i, limit, size, bottom, columns, rules, places, outside)
-            if sequence[i] >= size:
-                _fall(trees.values, trees.columns, market, leaving, i, 0, bottom, places)
-                _forget(trees, lengths, slot, leaving, i, bottom, rules, places)
-        for i in range(start, end):
-            if 0 <= sequence[i] < size or np.isnan(scores[i]):
-                scores[i] = np.nan
-                shares[i, :] = 0.0
+            is_wanted, limit, length = wanted[i], depth_of[min(sequence, size) + 1], 0.0
+            for number in range(tree_count):
+                tree = first + np.uint64(number)
+                if is_small:
+                    bits = chosen_above(point, _ZERO, split_columns, tree * inner, values, tree * inner)
+                    leaf = _descend(bits, bottom)
+                else:
+                    leaf = _fall(trees, slot, number, point, bottom)
+                leaves[number] = leaf
+                prefetch(boxes, (tree * places + leaf - places) * np.uint64(lane_count))
+            for number in range(tree_count):
+                tree, leaf = first + np.uint64(number), leaves[number]
+                at = tree * places + leaf - places
+                box = at * np.uint64(lane_count)
+                is_outside, together = False, 1.0
+                for block in range(0, lane_count, LANES):
+                    start = np.uint64(block)
+                    outside = above(lanes, start, boxes, box + start)
+                    is_outside |= outside > _ZERO
+                    while outside > _ZERO:
+                        lane = start + lowest_bit(outside)
+                        outside &= outside - _ONE
+                        opposite = lane + sides if lane < sides else lane - sides
+                        beyond = float(lanes[lane]) - float(boxes[box + lane])
+                        width = float(boxes[box + opposite]) + float(boxes[box + lane])
+                        together *= 1.0 - beyond / (beyond + width)
+                depth, count = int(depths[at]), int(counts[tree * nodes + leaf])
+                below, spared = _below(depth_of, count), 0.0
+                if is_outside and rules.sees_outside and below > 0.0:
+                    spared = below * (1.0 - together)
+                length += depth + (below - spared)
+                if is_wanted:
+                    _explain(trees, slot, number, leaf, lanes, i, bottom, spared, shares)
+                if sequence < 0:
+                    continue
+                if is_outside:
+                    for block in range(0, lane_count, LANES):
+                        raise_to(boxes, box + np.uint64(block), lanes, np.uint64(block))
+                gained, lost = leaf, _ZERO
+                if count + 1 >= max_leaf << depth and depth < limit:
+                    _count_in(trees, slot, number, leaf)
+                    grown = _tree(trees, slot, number, bottom)
+                    _grow(grown, int(np.int64(leaf - places)), columns, limit, max_leaf, 2 * size)
+                    gained = _ZERO
+                if sequence >= size and is_small:
+                    bits = chosen_above(leaving, _ZERO, split_columns, tree * inner, values, tree * inner)
+                    lost = _descend(bits, bottom)
+                elif sequence >= size:
+                    lost = _fall(trees, slot, number, leaving, bottom)
+                low = _ZERO
+                for block in range(0, node_count, LANES):
+                    start = np.uint64(block)
+                    gain, loss = gained * nodes + start, lost * nodes + start
+                    few = exchange(counts, tree * nodes + start, paths, gain, paths, loss, least, start)
+                    if block < inner_count:
+                        low |= few & finite(values, tree * inner + start)
+                if low > _ZERO and lost > _ZERO:
+                    _prune(_tree(trees, slot, number, bottom), leaving, max_leaf)
+            if 0 <= sequence < size:
+                shares[i] = 0.0
                 continue
-            scores[i] = np.exp2(-scores[i] / trees.values.shape[1] / full)
-            isolated = shares[i].sum()
-            if isolated > 0.0:
-                shares[i] /= isolated
+            scores[i] = np.exp2(-length / tree_count / depth_of[size])
+            if is_wanted:
+                isolated = shares[i].sum()
+                if isolated > 0.0:
+                    shares[i] /= isolated

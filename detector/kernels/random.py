@@ -1,7 +1,5 @@
 """A random generator whose whole state is one integer, so that each tree can own one and a snapshot hold it.
 
-The n-th number after a state does not need the numbers between, so a compiler can make several at once.
-
 Source: splitmix64, S. Vigna, https://prng.di.unimi.it/splitmix64.c (public domain).
 """
 
@@ -45,27 +43,29 @@ def uniform(states: NDArray[np.uint64], at: int) -> float:
 
 
 @njit(cache=True)
-def ahead(states: NDArray[np.uint64], at: int, steps: int) -> float:
-    """Return the number of generator `at` that is `steps` after the latest, and leave the generator there."""
-    return float(_bits(states[at] + np.uint64(steps) * _GAMMA)) * _UNIT
+def count_up_to(states: NDArray[np.uint64], at: int, count: int, bound: float) -> int:
+    """Return how many of the next `count` numbers of generator `at` are not above a bound."""
+    state, most, found = states[at], np.uint64(bound / _UNIT), 0
+    # Of integers, because a compiler makes vectors of it then.
+    for _ in range(count):
+        state += _GAMMA
+        found += int(_bits(state) <= most)
+    states[at] = state
+    return found
 
 
 @njit(cache=True)
-def skip(states: NDArray[np.uint64], at: int, steps: int) -> None:
-    """Pass over the next numbers of generator `at`."""
-    states[at] += np.uint64(steps) * _GAMMA
+def greatest(states: NDArray[np.uint64], at: int, count: int) -> float:
+    """Return a number that is spread as the greatest of `count` uniform ones in [0, 1); count is positive."""
+    return float(np.exp(np.log(uniform(states, at)) / count))
 
 
 @njit(cache=True)
 def extremes(states: NDArray[np.uint64], at: int, count: int) -> tuple[float, float]:
-    """Return the least and the greatest of the next `count` numbers of generator `at`; count is positive."""
-    state = states[at]
-    least, most = _MOST, _ZERO
-    # Of integers, because a compiler may reorder their minimum, and so make vectors of the loop.
-    for _ in range(count):
-        state += _GAMMA
-        bits = _bits(state)
-        least = min(least, bits)
-        most = max(most, bits)
-    states[at] = state
-    return float(least) * _UNIT, float(most) * _UNIT
+    """Return numbers that are spread as the least and the greatest of `count` uniform ones in [0, 1).
+
+    Below the greatest the others are uniform, so it takes two numbers, however many there are.
+    """
+    most = greatest(states, at, count)
+    least = most * (1.0 - greatest(states, at, count - 1)) if count > 1 else most
+    return least, most

@@ -22,9 +22,9 @@ Warm-up: until the window is full, because before that the score's spread depend
 with a number that is none has no score and is not learned.
 
 Cost: per trade and tree one descent and one box; one more descent for a trade that is learned
-(`python -m benchmarks forest` measures both). Memory per market: 4 bytes per column and trade of the window,
-and per tree (L = 2^max_depth leaves, C columns) 23 L bytes of nodes and 4 L times 2 C, rounded up to a
-multiple of 16, of boxes; 110 KB as configured.
+(`python -m benchmarks forest --speed-only` measures both). Memory per market: 4 bytes per column and trade of
+the window, and per tree (L = 2^max_depth leaves, C columns) 14 L bytes of nodes and 4 L times 2 C, rounded up
+to a multiple of 16, of boxes; 106 KB as configured.
 
 Blind spots: what lasts longer than the window becomes normal; counts in split leaves are estimates; values
 are told apart by 24 bits (float32).
@@ -51,9 +51,8 @@ from typing import Final
 import numpy as np
 
 from detector.arrays import FloatMatrix, loaded, loaded_int, resized
-from detector.kernels.forest import Memory, Rules, Trees, measure, score_learn
+from detector.kernels.forest import Memory, Trees, make_rules, no_trees, plant, score_learn
 from detector.kernels.random import seeds
-from detector.kernels.vectors import LANES
 from detector.online.columns import SHAPE_COLUMNS, Gather
 from detector.online.protocol import DecidesOn, Finding, Scale, Scored
 from detector.price_move import PriceFloors, move_sentence
@@ -61,7 +60,7 @@ from detector.runs import Runs
 from shared.codec import content_id
 from shared.stream.step import State
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,42 +122,30 @@ class Forest:
         self.columns = self._gather.names
         self._params = params
         self._eligible = params.floors.bind(features)
-        places, columns = 2**params.max_depth, len(self.columns)
-        lanes = -(-2 * columns // LANES) * LANES
-        forest = (0, params.trees)
-        self._trees = Trees(
-            values=np.empty((*forest, places - 1), np.float32),
-            columns=np.empty((*forest, places - 1), np.uint16),
-            counts=np.empty((*forest, 2 * places - 1), np.int32),
-            depths=np.empty((*forest, places), np.int8),
-            boxes=np.empty((*forest, places, lanes), np.float32),
-            rng=np.empty(forest, np.uint64),
-        )
-        self._lengths = np.empty((*forest, places), np.float64)
+        columns = len(self.columns)
+        self._trees = no_trees(trees=params.trees, max_depth=params.max_depth, columns=columns)
         self._memory = Memory(
             window=np.empty((0, params.window_trades, columns), np.float32),
             taken=np.empty(0, np.int64),
             since_s=np.empty(0, np.float64),
         )
-        counts = np.maximum(np.arange(2 * params.window_trades + 1) / params.max_leaf_trades, 1.0)
-        self._rules = Rules(
+        self._rules = make_rules(
+            window=params.window_trades,
             max_leaf=params.max_leaf_trades,
+            max_depth=params.max_depth,
             sees_outside=params.sees_outside,
             spacing_s=float(params.min_spacing_s),
             time_column=features.index("inter_arrival_s"),
-            depth_of=0.5 * np.log2(counts),
         )
 
     def open(self, slot: int, *, identity: str) -> None:
         """Plant the trees of a market, with randomness of its own."""
         self._trees = Trees._make(resized(array, slot) for array in self._trees)
         self._memory = Memory._make(resized(array, slot) for array in self._memory)
-        self._lengths = resized(self._lengths, slot)
-        for array in (*self._trees, *self._memory, self._lengths):
+        for array in self._memory:
             array[slot] = 0
-        self._trees.values[slot] = np.inf
-        self._trees.boxes[slot, :, :, : 2 * len(self.columns)] = -np.inf
-        self._trees.rng[slot] = seeds(self._params.seed, identity, self.name, count=self._params.trees)
+        rng = seeds(self._params.seed, identity, self.name, count=self._params.trees)
+        plant(self._trees, slot, columns=len(self.columns), rng=rng)
 
     def close(self, slot: int) -> None:
         """Do nothing: what a slot holds is overwritten when it is opened again."""
@@ -175,7 +162,6 @@ class Forest:
             np.ones(len(rows), np.bool_) if explain_all else eligible,
             self._memory,
             self._trees,
-            self._lengths,
             self._rules,
             scores,
             shares,
@@ -213,8 +199,6 @@ class Forest:
         self._memory.taken[slot], self._memory.since_s[slot] = taken, since_s
         for name, part in trees._asdict().items():
             getattr(self._trees, name)[slot] = part
-        for number in range(self._params.trees):
-            measure(self._trees, slot, number, self._rules.depth_of, self._lengths)
 
     def sentence(self, finding: Finding) -> str:
         """Return what moved, on which volume, and how rare that is."""
@@ -230,12 +214,14 @@ def _check(trees: Trees, *, columns: int) -> None:
     is_inner = trees.values < np.inf
     if (trees.columns[is_inner] >= columns).any() or np.isnan(trees.values).any():
         raise ValueError("columns or values of splits do not exist")
-    if (is_inner[:, 1:] & ~is_inner[:, (np.arange(1, is_inner.shape[1]) - 1) // 2]).any():
-        raise ValueError("values of splits stand below a leaf")
     places = trees.depths.shape[1]
+    nodes = np.arange(is_inner.shape[1])
+    is_below_leaf = (nodes > 1) & ~is_inner[:, nodes // 2]
+    if (is_inner & ((nodes < 1) | (nodes >= places) | is_below_leaf)).any():
+        raise ValueError("values of splits stand where no node is, or below a leaf")
     for place in range(places):
         # The path from the root; a place is used by a leaf when it is the first under it.
-        path = [((place + places) >> up) - 1 for up in range(places.bit_length() - 1, 0, -1)]
+        path = [(place + places) >> up for up in range(places.bit_length() - 1, 0, -1)]
         depth = is_inner[:, path].sum(axis=1)
         is_first = place % (places >> depth) == 0
         if (trees.depths[is_first, place] != depth[is_first]).any():

@@ -51,22 +51,22 @@ def test_zscore_agrees_with_exact_moments_through_spikes(seed: int, spikes: list
 def leaves_of(forest: Forest, tree: int) -> list[tuple[int, int, int]]:
     """Return place, depth and count of each leaf of a tree, and check all nodes on the way."""
     values, counts = forest._trees.values[0, tree], forest._trees.counts[0, tree]
-    places = len(values) + 1
-    leaves, todo = [], [(0, 0)]
+    places = forest._trees.depths.shape[2]
+    leaves, todo = [], [(1, 0)]
     while todo:
         node, depth = todo.pop()
         count = int(counts[node])
-        below = [2 * node + 1, 2 * node + 2]
-        if node < len(values) and values[node] < np.inf:
+        below = [2 * node, 2 * node + 1]
+        if node < places and values[node] < np.inf:
             assert count == sum(int(counts[child]) for child in below)
             assert count >= forest._params.max_leaf_trades << depth
             todo += [(child, depth + 1) for child in below]
             continue
-        leaves.append((((node + 1) << (places.bit_length() - 1 - depth)) - places, depth, count))
+        leaves.append(((node << (places.bit_length() - 1 - depth)) - places, depth, count))
         assert forest._trees.depths[0, tree, leaves[-1][0]] == depth
-        while node < len(values):
+        while node < places:
             assert values[node] == np.inf
-            node = 2 * node + 1
+            node = 2 * node
             assert counts[node] == count, "what is passed through has the leaf's count"
     return leaves
 
@@ -79,10 +79,10 @@ def score_by_hand(forest: Forest, point: np.ndarray[tuple[int, ...], np.dtype[np
     """Return the paper's score of a point: two to the minus mean depth over the usual one."""
     trees, params, total = forest._trees, forest._params, 0.0
     for tree in range(params.trees):
-        node = depth = 0
-        while node < trees.values.shape[2] and trees.values[0, tree, node] < np.inf:
+        node, depth = 1, 0
+        while node < trees.depths.shape[2] and trees.values[0, tree, node] < np.inf:
             above = point[trees.columns[0, tree, node]] > trees.values[0, tree, node]
-            node, depth = 2 * node + 1 + int(above), depth + 1
+            node, depth = 2 * node + int(above), depth + 1
         total += depth + depth_of(int(trees.counts[0, tree, node]), params.max_leaf_trades)
     usual = depth_of(params.window_trades, params.max_leaf_trades)
     return float(2 ** (-total / params.trees / usual))

@@ -14,9 +14,9 @@ def drawn(count: int, limit: float) -> list[float]:
     """Return figures of a subtree that the kernel grew: points below the first split, borders, leaves."""
     places = 2**BOTTOM
     tree = Tree(
-        np.full(places - 1, np.inf, np.float32),
-        np.zeros(places - 1, np.uint16),
-        np.full(2 * places - 1, count, np.int32),
+        np.full(places, np.inf, np.float32),
+        np.zeros(places, np.uint8),
+        np.full(2 * places, count, np.int32),
         np.zeros(places, np.int8),
         np.zeros((places, LANES), np.float32),
         drawn.rng,  # type: ignore[attr-defined]
@@ -29,10 +29,10 @@ def drawn(count: int, limit: float) -> list[float]:
     while leaves[-1] + (places >> int(tree.depths[leaves[-1]])) < places:
         leaves.append(leaves[-1] + (places >> int(tree.depths[leaves[-1]])))
     first, last = tree.boxes[leaves[0]], tree.boxes[leaves[-1]]
-    k = int(tree.columns[0])
+    k = int(tree.columns[1])
     other = (k + 1) % COLUMNS
     borders = (first[COLUMNS + k], first[COLUMNS + other], -first[other], -last[k], -last[other])
-    return [float(tree.counts[1]), float(tree.values[0]), *map(float, borders), float(len(leaves))]
+    return [float(tree.counts[2]), float(tree.values[1]), *map(float, borders), float(len(leaves))]
 
 
 def by_hand(count: int, limit: float, rng: np.random.Generator) -> list[float]:

@@ -94,9 +94,9 @@ def test_a_state_of_trees_that_are_none_is_refused(damage: str) -> None:
         assert isinstance(array, np.ndarray)
         match damage:
             case "columns":
-                array[0, 0] = len(forest.columns)
+                array[0, 1] = len(forest.columns)
             case "values":
-                array[0, 0] = np.inf
+                array[0, 1] = np.inf
             case "depths":
                 array[0, 0] += 1
             case "window":
