@@ -119,10 +119,16 @@ def _share_out(terms: FloatVector, i: int, shares: FloatMatrix) -> None:
 
 
 @njit(cache=True)
+def _is_running(memory: FloatVector) -> bool:
+    """Return whether a pump runs; a set of phases to look it up in would be made anew at every trade."""
+    return bool(memory[PHASE] == PUMP or memory[PHASE] == DUMP)  # noqa: PLR1714 - see above
+
+
+@njit(cache=True)
 def _pass_time(memory: FloatVector, now_s: float, quiet_s: float) -> None:
     """Let what fades fade until a trade, and end a pump that nobody traded on, or whose clock was reset."""
     gap = now_s - memory[LAST_S] if memory[SEEN] > 0.0 else 0.0
-    if memory[PHASE] in {PUMP, DUMP} and (gap < 0.0 or gap >= quiet_s - _MICROSECOND):
+    if _is_running(memory) and (gap < 0.0 or gap >= quiet_s - _MICROSECOND):
         memory[PHASE] = OVER
     gap = max(gap, 0.0)
     if gap > 0.0:
@@ -219,10 +225,10 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
                 memory[PHASE] = QUIET
             if memory[PHASE] == QUIET and is_hot and memory[AGE_S] >= warm_up_s:
                 _begin(memory, rise, row[IMBALANCE] * row[WINDOW_NOTIONAL])
-            is_turned = memory[PHASE] in {PUMP, DUMP} and _go_on(memory, evidence, limits)
+            is_turned = _is_running(memory) and _go_on(memory, evidence, limits)
             if is_hot:
                 memory[COOL_S] = 0.0
-            eligible[i] = memory[PHASE] in {PUMP, DUMP}
+            eligible[i] = _is_running(memory)
             if eligible[i]:
                 scores[i] = memory[PEAK_EVIDENCE]
                 notes[i, NOTE_PHASE] = memory[PHASE]
