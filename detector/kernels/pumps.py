@@ -121,7 +121,7 @@ def _share_out(terms: FloatVector, i: int, shares: FloatMatrix) -> None:
 @njit(cache=True)
 def _is_running(memory: FloatVector) -> bool:
     """Return whether a pump runs; a set of phases to look it up in would be made anew at every trade."""
-    return bool(memory[PHASE] == PUMP or memory[PHASE] == DUMP)  # noqa: PLR1714 - see above
+    return bool(memory[PHASE] == PUMP or memory[PHASE] == DUMP)
 
 
 @njit(cache=True)
