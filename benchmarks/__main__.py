@@ -17,6 +17,7 @@ from benchmarks import nab as nab_benchmark
 from benchmarks import pipeline as pipeline_benchmark
 from benchmarks import pumps as pumps_benchmark
 from benchmarks import snapshots as snapshots_benchmark
+from benchmarks import wash as wash_benchmark
 from benchmarks import windows as windows_benchmark
 from benchmarks.pictures import PlotOption
 from benchmarks.report import WriteOption
@@ -96,6 +97,18 @@ def arbitrage(
 ) -> None:
     """Which differences between venues are told on the day of a crash, and false alarms before it."""
     arbitrage_benchmark.run(folder=data / day, calm_until=calm_until, crash=crash, write=write)
+
+
+@app.command()
+def wash(
+    reference: Annotated[
+        bool, typer.Option("--reference", help="print the table of ordinary markets anew, and nothing else")
+    ] = False,
+    plot: PlotOption = None,
+    write: WriteOption = None,
+) -> None:
+    """Whether the score for wash trading tells a washed market from all other recordings."""
+    wash_benchmark.run(reference=reference, plot=plot, write=write)
 
 
 @app.command()

@@ -187,3 +187,30 @@ def tail(
     drawn.update_yaxes(type="log", exponentformat="power", dtick=1, title="reached so often, per trade")
     drawn.update_layout(legend={"x": 0.99, "xanchor": "right", "y": 0.98})
     pictures.write(drawn, path)
+
+
+def scores_by_market(path: Path, scores: Mapping[str, FloatVector], *, threshold: float, title: str) -> None:
+    """Draw the scores of each market as a column of points, the highest market first.
+
+    Args:
+        path: to write.
+        scores: by market.
+        threshold: from which an anomaly is told.
+        title: what is compared.
+    """
+    drawn = go.Figure()
+    order = sorted(scores, key=lambda name: -float(scores[name].max()))
+    for place, name in enumerate(order):
+        drawn.add_scatter(
+            x=np.full(len(scores[name]), place),
+            y=scores[name],
+            name=name,
+            mode="markers",
+            marker={"size": 5, "color": pictures.COLOURS[place % len(pictures.COLOURS)], "opacity": 0.6},
+            showlegend=False,
+        )
+    pictures.style(drawn, title=title, height_px=620)
+    drawn.add_hline(y=threshold, line={"color": pictures.BLACK, "width": 1, "dash": "dash"})
+    drawn.update_xaxes(tickvals=list(range(len(order))), ticktext=order, tickangle=-90, tickfont={"size": 8})
+    drawn.update_yaxes(title="score: -log<sub>10</sub> of the p-value of all tests")
+    pictures.write(drawn, path)
