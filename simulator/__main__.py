@@ -62,7 +62,9 @@ def _server_params(
     *,
     venue: Annotated[
         list[VenueName] | None,
-        typer.Option(help="whose protocols to speak, binance if none is named; may be repeated"),
+        typer.Option(
+            help="whose protocols to speak, binance if none is named; again for more, each with its own trades"
+        ),
     ] = None,
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="of the WebSocket; 0: any free one")] = 0,
@@ -150,7 +152,7 @@ def market(
         )
         params = MarketParams(
             symbols=_names(symbols),
-            exchanges=(server.engine.venues[0],),
+            exchanges=server.engine.venues,
             rate=rate,
             seed=seed,
             history_trades=history,

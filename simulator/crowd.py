@@ -39,8 +39,8 @@ class MarketParams:
         history_trades: per market, before the start.
         duration_s: source time after which it ends; None: never.
         scenarios: the injected events.
-        exchanges: venues of every market, where they are drawn as columns (`tapes.py`); the others follow the
-            first, with half of its rate. A simulator that serves speaks for the first one.
+        exchanges: venues of every market; the others follow the first, with half of its rate. The trades of
+            a single one are told by every venue that a simulator speaks for.
         chunk_s: source time that is drawn at once; None: as little as live playback needs.
         start_us: source time of the start, in µs since the epoch.
         is_restamped: whether playback moves the start to now.

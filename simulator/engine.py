@@ -39,14 +39,14 @@ class EngineParams:
     """How the exchange behaves.
 
     Attributes:
-        venues: whose protocols it speaks, each at an address of its own; names of `VENUES`. All of them make
-            the same trades.
+        venues: whose protocols it speaks, each at an address of its own; names of `VENUES`. Each tells the
+            trades that the source has for it, and those that it has for all.
         speed: seconds of source time per second of wall time.
         seed: of the faults.
         starts_at_once: whether time runs before the first client subscribes.
         connection_lifetime_s: age at which a connection is closed; the exchange's is 24 h.
         slow_client_s: how long a client may leave data unread, with playback waiting, before it is cut.
-        history_trades: trades per market that REST knows, at least.
+        history_trades: trades per market and venue that REST knows, at least.
         weights: how strict REST is.
         faults: in force from the beginning.
     """
@@ -63,7 +63,7 @@ class EngineParams:
 
 
 class SymbolState(msgspec.Struct, frozen=True, kw_only=True):
-    """What has happened on one market. Ids are those still on the tape."""
+    """What has happened on one market of a venue. Ids are those still on the tape."""
 
     trades: int
     first_id: int | None
@@ -77,11 +77,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         started: whether time runs.
         finished: whether the source has ended and all of it has been played.
         connections: open ones.
-        trades_total: played on all markets, history not included.
+        trades_total: played on all markets of all venues, history not included.
         rest_weight_used: in this minute.
         rest_weight_total: since the start.
         counts: of frames, connections and requests, by name.
-        symbols: per market.
+        symbols: per market of the venue that was asked.
     """
 
     started: bool
@@ -115,19 +115,25 @@ class Engine:
         self._params = params
         self._on_injected = on_injected
         self._playback = Playback(source, speed=params.speed)
-        self._tapes = {info.symbol: Tape(capacity=params.history_trades) for info in source.symbols}
-        self._played = dict.fromkeys(self._tapes, 0)
+        self._symbols = tuple(info.symbol for info in source.symbols)
+        self._tapes = {
+            name: {symbol: Tape(capacity=params.history_trades) for symbol in self._symbols}
+            for name in params.venues
+        }
+        self._played = {name: dict.fromkeys(self._symbols, 0) for name in params.venues}
+        self._played_total = 0
         self._limiters = {name: WeightLimiter(params.weights) for name in params.venues}
         self._venues = {
-            name: VENUES[name](symbols=source.symbols, tapes=self._tapes, limiter=limiter)
+            name: VENUES[name](symbols=source.symbols, tapes=self._tapes[name], limiter=limiter)
             for name, limiter in self._limiters.items()
         }
         self._faults = Faults(settings=params.faults)
         self._subscribers: set[Subscriber] = set()
         self._connections_total = 0
         self._pumped_us = self._beat_us = now_us
-        for trade in self._playback.history(now_us=now_us):
-            self._tapes[trade.symbol].append(trade)
+        for name, trades in self._told(self._playback.history(now_us=now_us)).items():
+            for trade in trades:
+                self._tapes[name][trade.symbol].append(trade)
         if params.starts_at_once:
             self.start(now_us=now_us)
 
@@ -179,9 +185,9 @@ class Engine:
         Raises:
             ValueError: the command names a market or a status that does not exist.
         """
-        if command.stall_symbol is not None and command.stall_symbol not in self._tapes:
+        if command.stall_symbol is not None and command.stall_symbol not in self._symbols:
             raise ValueError(
-                f"{command.stall_symbol!r} is no market here; there are {', '.join(self._tapes)}"
+                f"{command.stall_symbol!r} is no market here; there are {', '.join(self._symbols)}"
             )
         if command.status_symbol is not None:
             self._set_status(command.status_symbol, command.status)
@@ -209,19 +215,26 @@ class Engine:
         due_in_us = self._playback.due_in_us(now_us=now_us)
         return _LONGEST_PAUSE_US if due_in_us is None else min(due_in_us, _LONGEST_PAUSE_US)
 
-    def state(self) -> State:
-        """Return what has happened so far."""
+    def state(self, venue: Venue | None = None) -> State:
+        """Return what has happened so far.
+
+        Args:
+            venue: whose markets to tell; None: those of the first.
+        """
+        name = next(name for name, one in self._venues.items() if venue in {one, None})
         return State(
             started=self._playback.is_started,
             finished=self._playback.is_finished,
             connections=len(self._subscribers),
-            trades_total=sum(self._played.values()),
+            trades_total=self._played_total,
             rest_weight_used=sum(limiter.used for limiter in self._limiters.values()),
             rest_weight_total=sum(limiter.used_total for limiter in self._limiters.values()),
             counts={name: getattr(self.counts, name) for name in FaultCounts.__dataclass_fields__},
             symbols={
-                symbol: SymbolState(trades=self._played[symbol], first_id=tape.first_id, last_id=tape.last_id)
-                for symbol, tape in self._tapes.items()
+                symbol: SymbolState(
+                    trades=self._played[name][symbol], first_id=tape.first_id, last_id=tape.last_id
+                )
+                for symbol, tape in self._tapes[name].items()
             },
         )
 
@@ -237,20 +250,29 @@ class Engine:
             raise faults[0]
 
     def _start_if_subscribed(self, subscriber: Subscriber, now_us: int) -> None:
-        if not self._playback.is_started and any(map(subscriber.session.wants, self._tapes)):
+        if not self._playback.is_started and any(map(subscriber.session.wants, self._symbols)):
             self.start(now_us=now_us)
 
     def _publish(self, played: Played, now_us: int) -> None:
         for event in played.injected:
             self._on_injected(event)
-        for trade in played.trades:
-            self._tapes[trade.symbol].append(trade)
-            self._played[trade.symbol] += 1
-        if played.trades:
-            encoded: dict[tuple[Venue, Hashable], list[bytes]] = {}
-            stalled = {name for name in self._tapes if self._faults.is_stalled(name, now_us=now_us)}
-            for subscriber in self._subscribers:
-                self._send(subscriber, played.trades, encoded, stalled)
+        if not played.trades:
+            return
+        self._played_total += len(played.trades)
+        told = self._told(played.trades)
+        for name, trades in told.items():
+            for trade in trades:
+                self._tapes[name][trade.symbol].append(trade)
+                self._played[name][trade.symbol] += 1
+        trades_of = {self._venues[name]: trades for name, trades in told.items()}
+        encoded: dict[tuple[Venue, Hashable], list[bytes]] = {}
+        stalled = {name for name in self._symbols if self._faults.is_stalled(name, now_us=now_us)}
+        for subscriber in self._subscribers:
+            self._send(subscriber, trades_of[subscriber.venue], encoded, stalled)
+
+    def _told(self, trades: list[MarketTrade]) -> dict[str, list[MarketTrade]]:
+        """Return by venue the trades that it tells."""
+        return {name: [trade for trade in trades if trade.exchange in {name, ""}] for name in self._venues}
 
     def _send(
         self,
@@ -260,7 +282,7 @@ class Engine:
         stalled: set[str],
     ) -> None:
         session = subscriber.session
-        wanted = {symbol for symbol in self._tapes if session.wants(symbol)}
+        wanted = {symbol for symbol in self._symbols if session.wants(symbol)}
         if not wanted:
             return
         kind = subscriber.venue, session.form

@@ -59,14 +59,15 @@ class Executions:
         shape: what all markets share.
         rng: of this market.
         start_us: source time of second 0.
+        first_id: of its first trade.
     """
 
     def __init__(
-        self, *, profile: Profile, shape: TapeShape, rng: np.random.Generator, start_us: int
+        self, *, profile: Profile, shape: TapeShape, rng: np.random.Generator, start_us: int, first_id: int
     ) -> None:
         self._profile, self._shape, self._rng, self._start_us = profile, shape, rng, start_us
         self.sizes = Sizes(shape=shape, notional_share=profile.notional_share)
-        self._next_id = profile.first_id
+        self._next_id = first_id
         self._last_told_us = 0
 
     def block(self, orders: Orders, planned: PlannedOrders) -> Block:
@@ -131,10 +132,12 @@ class Executions:
         return whole
 
 
-def written(block: Block, profile: Profile) -> list[MarketTrade]:
-    """Return trades as the venue tells them."""
+def written(block: Block, profile: Profile, *, exchange: str) -> list[MarketTrade]:
+    """Return trades as a venue tells them; as every one does where none is named."""
     return [
-        MarketTrade(profile.symbol, trade_id, f"{price:.8f}", f"{quantity:.8f}", is_sale, time_us, event_us)
+        MarketTrade(
+            profile.symbol, trade_id, f"{price:.8f}", f"{quantity:.8f}", is_sale, time_us, event_us, exchange
+        )
         for trade_id, price, quantity, is_sale, time_us, event_us in zip(
             range(block.first_id, block.first_id + len(block.ticks)),
             block.prices(profile).tolist(),

@@ -1,5 +1,7 @@
 """A generated, labelled market: several symbols that trade like real ones, with injected events.
 
+On several venues each has trades of its own, at prices that follow those of the first (`order_flow.py`).
+
 How orders arrive, how large they are and where the numbers come from: `profiles.py`. Prices: the logarithm of
 each market's price is a Brownian motion with changing volatility, part of it common to all markets; orders
 trade at the next tick on their side of it, and an order in several trades walks away from it. Events:
@@ -45,12 +47,16 @@ class MarketSource:
         return self._params.is_restamped
 
     def history(self) -> list[MarketTrade]:
-        """Return the newest trades of each market before the start, in order of time."""
-        known: dict[str, list[MarketTrade]] = {profile.symbol: [] for profile in self._profiles}
+        """Return the newest trades of each market on each venue before the start, in order of time."""
+        known: dict[tuple[str, str], list[MarketTrade]] = {
+            (teller, profile.symbol): []
+            for profile in self._profiles
+            for teller in _tellers(self._params).values()
+        }
         played = _Played(self._params)
         for chunk in played.history():
             for trade in chunk.trades:
-                known[trade.symbol].append(trade)
+                known[trade.exchange, trade.symbol].append(trade)
         newest = [trade for trades in known.values() for trade in trades[-self._params.history_trades :]]
         return sorted(newest, key=attrgetter("event_time_us")) if self._params.history_trades else []
 
@@ -63,12 +69,13 @@ class MarketSource:
 
 
 class _Played:
-    """Chunks of all markets as the venue tells them."""
+    """Chunks of all markets as their venues tell them."""
 
     def __init__(self, params: MarketParams) -> None:
         self._params = params
         self._crowd = Crowd(params)
         self._held: list[MarketTrade] = []
+        self._tellers = _tellers(params)
 
     def history(self) -> Iterator[Chunk]:
         """Yield what lies before the start; to be exhausted before `live`."""
@@ -93,14 +100,20 @@ class _Played:
     def _draw(self, number: int) -> Chunk:
         trades, injected = self._held, []
         for place, drawn in self._crowd.draw(number):
-            trades += written(drawn.block, place.profile)
+            trades += written(drawn.block, place.profile, exchange=self._tellers[place.exchange])
             injected += drawn.truth
         trades.sort(key=attrgetter("event_time_us"))
-        # What the venue tells only after the chunk's end waits, so that chunks follow each other in time.
+        # What a venue tells only after the chunk's end waits, so that chunks follow each other in time.
         end_us = self._params.start_us + round((number + 1) * self._crowd.chunk_s * 1e6)
         told = [trade for trade in trades if trade.event_time_us < end_us]
         self._held = trades[len(told) :]
         return Chunk(told, injected)
+
+
+def _tellers(params: MarketParams) -> dict[str, str]:
+    """Return per venue who tells its trades; those of a single one may be told in the words of any."""
+    is_alone = len(params.exchanges) == 1
+    return {exchange: "" if is_alone else exchange for exchange in params.exchanges}
 
 
 def _symbol_info(profile: Profile) -> SymbolInfo:

@@ -9,6 +9,7 @@ import numpy as np
 from simulator.arrivals import Bools, Floats, HawkesArrivals, SideRuns, Volatility
 from simulator.effects import Effect, MarketFacts, PlannedOrders
 from simulator.executions import Block, Executions, Orders
+from simulator.following import Follower, Leader
 from simulator.profiles import Profile, TapeShape
 from simulator.scenarios import Due, Scenarios
 from simulator.seeds import generator
@@ -18,9 +19,8 @@ SECONDS_PER_DAY = 86_400.0
 
 # Mean of volatility ** activity_exponent, by Monte Carlo: dividing by it keeps the rate as set.
 _MEAN_ACTIVITY = 0.91
-# A venue that follows another one does so after a while, and not quite.
-_FOLLOWS_AFTER_S = 0.2
-_FOLLOWS_WITHIN = 0.8e-4
+# Ids of a venue that follows begin elsewhere.
+_OWN_IDS = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +30,6 @@ class CommonFactor:
     times_s: Floats
     path: Floats
     volatility: Floats
-
-
-class Leader(NamedTuple):
-    """Where a market's price was on its first venue, at n times; events apart."""
-
-    times_s: Floats
-    log_prices: Floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,14 +80,23 @@ class OrderFlow:
         start_us: int,
     ) -> None:
         profile, exchange = place.profile, place.exchange
-        rng = generator(seed, profile.symbol if place.is_leader else f"{exchange}/{profile.symbol}")
+        name = f"{exchange}/{profile.symbol}"
+        rng = generator(seed, profile.symbol if place.is_leader else name)
         self._place, self._shape, self._scenarios, self._rng = place, shape, scenarios, rng
         self._profile = profile
         self._start_us = start_us
         self._arrivals = HawkesArrivals(rate_per_s=place.rate / shape.mean_fills, shape=shape, rng=rng)
         self._sides = SideRuns(shape=shape, rng=rng)
         self._volatility = Volatility(shape=shape, rng=rng)
-        self._executions = Executions(profile=profile, shape=shape, rng=rng, start_us=start_us)
+        first_id = int(generator(seed, f"{name}/ids").integers(1, _OWN_IDS))
+        self._executions = Executions(
+            profile=profile,
+            shape=shape,
+            rng=rng,
+            start_us=start_us,
+            first_id=profile.first_id if place.is_leader else first_id,
+        )
+        self._follower = Follower(seed=seed, name=name, rng=rng, first_s=first_s)
         self._effects: list[Effect] = []
         self._busy_until_s: dict[str, float] = {}
         self._own_log = self._settled_log = self._last_log = 0.0
@@ -174,7 +176,10 @@ class OrderFlow:
         sells = np.concatenate((sells, planned.sells))
         order = np.argsort(times_s, kind="stable")
         times_s = times_s[order]
-        calm = self._log_prices(times_s, common, own) if leader is None else self._following(times_s, leader)
+        if leader is None:
+            calm = self._log_prices(times_s, common, own)
+        else:
+            calm = self._follower.log_prices(times_s, leader, end_s=float(common.times_s[-1]))
         moved = calm + self._settled_log
         for effect in self._effects:
             moved = moved + effect.path.at(times_s)
@@ -204,16 +209,6 @@ class OrderFlow:
             self._own_log, self._time_s = float(own_log[-1]), float(times_s[-1])
         common_log = common_sd * (np.interp(times_s, common.times_s, common.path) - self._common_start)
         log_prices: Floats = own_log + common_log
-        return log_prices
-
-    def _following(self, times_s: Floats, leader: Leader) -> Floats:
-        """Return prices that follow those of the first venue."""
-        at = np.searchsorted(leader.times_s, times_s - _FOLLOWS_AFTER_S, side="right")
-        # What it knew of the first venue last is kept where that keeps its own moves.
-        known = np.concatenate(([self._own_log], leader.log_prices))
-        if len(leader.log_prices):
-            self._own_log = float(leader.log_prices[-1])
-        log_prices: Floats = known[at] + _FOLLOWS_WITHIN * self._rng.standard_normal(len(times_s))
         return log_prices
 
     def _truth(self, due: Due, effect: Effect, orders: Orders, block: Block) -> Injected:

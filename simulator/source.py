@@ -29,12 +29,13 @@ class MarketTrade(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         symbol: the venue's name of the market (`BTCUSDT`).
-        trade_id: increasing by one within the market.
+        trade_id: increasing by one within the market on its venue.
         price: quote units per base unit, 8 decimals.
         quantity: base units, 8 decimals.
         is_buyer_maker: true when the taker sold.
         trade_time_us: when it happened (`T` on the wire).
         event_time_us: when the venue told it (`E` on the wire); never before `trade_time_us`.
+        exchange: the venue; empty: every one that is played.
     """
 
     symbol: str
@@ -44,6 +45,7 @@ class MarketTrade(msgspec.Struct, frozen=True, gc=False):
     is_buyer_maker: bool
     trade_time_us: int
     event_time_us: int
+    exchange: str = ""
 
     def shifted(self, offset_us: int) -> "MarketTrade":
         """Return the same trade at another time."""
@@ -55,6 +57,7 @@ class MarketTrade(msgspec.Struct, frozen=True, gc=False):
             self.is_buyer_maker,
             self.trade_time_us + offset_us,
             self.event_time_us + offset_us,
+            self.exchange,
         )
 
 
@@ -102,7 +105,7 @@ class Chunk(NamedTuple):
     """A stretch of a source.
 
     Attributes:
-        trades: in order of event time over all markets; ids increase within a market.
+        trades: in order of event time over all markets and venues; ids increase within a market on a venue.
         injected: events that begin among these trades.
     """
 

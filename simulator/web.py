@@ -60,7 +60,7 @@ def build_app(engine: Engine, venue: Venue, *, clock: Clock) -> Starlette:
         return _state()
 
     def _state() -> Response:
-        return Response(msgspec.json.encode(engine.state()), media_type=_JSON)
+        return Response(msgspec.json.encode(engine.state(venue)), media_type=_JSON)
 
     return Starlette(
         routes=[

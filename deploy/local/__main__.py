@@ -35,6 +35,8 @@ _SIMULATOR: Final = (
     *("--rate", "20", "--speed", "10", "--first-event-after", "240"),
     *("--whales-per-hour", "12", "--crashes-per-hour", "2"),
 )
+# With several venues; the first as soon as it is known what is usual between them.
+_SEVERAL_VENUES: Final = ("--scenario", "arbitrage=0.5", "--event", "arbitrage:{symbol}:1200:250")
 
 
 class Exchange(StrEnum):
@@ -116,6 +118,8 @@ def _stack_params(
     mode: Literal["demo", "live"], settings: config.Settings, data_dir: Path, also: Sequence[str]
 ) -> StackParams:
     is_set = settings.model_fields_set
+    others = tuple(venue for venue in dict.fromkeys(also) if venue != settings.exchange)
+    symbols = [name.replace("-", "") for name in settings.exchange_markets]
     return StackParams(
         mode=mode,
         data_dir=data_dir,
@@ -124,10 +128,11 @@ def _stack_params(
         topic_prefix=settings.kafka_topic_prefix,
         partitions=settings.kafka_partitions,
         database_url=os.environ.get("DATABASE_URL", ""),
-        also=tuple(venue for venue in dict.fromkeys(also) if venue != settings.exchange),
+        also=others,
         simulator=(
             *(*_SIMULATOR, "--venue", settings.exchange),
-            *("--symbols", ",".join(name.replace("-", "") for name in settings.exchange_markets)),
+            *("--symbols", ",".join(symbols)),
+            *(word.format(symbol=symbols[0]) for word in _SEVERAL_VENUES if others),
         ),
     )
 

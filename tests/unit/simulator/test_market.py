@@ -1,9 +1,11 @@
 """The generated market: reproducible, sound, lifelike, and true about what was injected."""
 
+from dataclasses import replace
 from itertools import islice, pairwise
 
 import numpy as np
 import pytest
+from msgspec.structs import astuple
 
 from simulator.crowd import MarketParams
 from simulator.market import MarketSource
@@ -203,3 +205,26 @@ def test_any_symbol_will_do() -> None:
 def test_parameters_that_make_no_market(symbols: tuple[str, ...], rate: float) -> None:
     with pytest.raises(ValueError, match="must be"):
         MarketParams(symbols=symbols, rate=rate)
+
+
+def test_venues_have_trades_of_their_own_and_the_first_does_not_mind() -> None:
+    alone = MarketParams(
+        symbols=("BTCUSDT", "ETHUSDT"), rate=20, duration_s=60, history_trades=50, scenarios=QUIET
+    )
+    several = replace(alone, exchanges=("binance", "kraken"))
+    source = MarketSource(several)
+    trades = [*source.history(), *play(several).trades]
+    own = {name: [trade for trade in trades if trade.exchange == name] for name in several.exchanges}
+    first = [*MarketSource(alone).history(), *play(alone).trades]
+    assert {trade.exchange for trade in first} == {""}
+    assert [trade[:-1] for trade in map(astuple, first)] == [trade[:-1] for trade in map(astuple, own["binance"])]
+    for trades_of in own.values():
+        for symbol in several.symbols:
+            ids = [trade.trade_id for trade in of(trades_of, symbol)]
+            assert ids == list(range(ids[0], ids[0] + len(ids)))
+            assert len(ids) > 50
+    taken = [{(t.trade_id, t.trade_time_us, t.quantity) for t in of(own[name], "BTCUSDT")} for name in own]
+    assert not taken[0] & taken[1]
+    assert all(a.event_time_us <= b.event_time_us for a, b in pairwise(trades))
+    shifted = own["kraken"][0].shifted(5)
+    assert shifted.exchange == "kraken"

@@ -214,5 +214,44 @@ def test_one_market_is_told_by_several_venues_trade_by_trade() -> None:
         exchange.command(FaultCommand(status_symbol="BTCUSDT", status="HALT"), now_us=NOW)
 
 
-def ask_of(exchange: Engine, name: str, endpoint: str) -> Response:
-    return exchange.request(exchange.venues[name], Request(endpoint=endpoint), now_us=NOW)
+def test_each_venue_tells_its_own_trades() -> None:
+    params = MarketParams(
+        symbols=("BTCUSDT",),
+        exchanges=("coinbase", "kraken"),
+        rate=20,
+        duration_s=60,
+        history_trades=50,
+        scenarios=ScenarioParams(whales_per_hour=0, crashes_per_hour=0),
+    )
+    exchange = Engine(
+        EngineParams(venues=params.exchanges), MarketSource(params), on_injected=lambda _: None, now_us=NOW
+    )
+    exchange.start(now_us=NOW)
+    known = {name: exchange.state(venue).symbols["BTCUSDT"] for name, venue in exchange.venues.items()}
+    link, venue = FakeLink(), exchange.venues["coinbase"]
+    session = venue.open("/")
+    assert session is not None
+    message = {"type": "subscribe", "product_ids": ["BTC-USDT"], "channels": ["matches"]}
+    exchange.control(
+        exchange.connect(venue, session, link, now_us=NOW), json.dumps(message), now_us=NOW
+    )
+    for number in range(1, 63):
+        exchange.pump(now_us=NOW + number * SECOND)
+    states = {name: exchange.state(venue) for name, venue in exchange.venues.items()}
+    first, second = (states[name].symbols["BTCUSDT"] for name in params.exchanges)
+    assert first.trades + second.trades == states["kraken"].trades_total
+    assert 0 < second.trades < first.trades
+    for name, state in states.items():
+        before, after = known[name], state.symbols["BTCUSDT"]
+        assert (before.last_id or 0) + after.trades == after.last_id
+    assert {json.loads(frame)["trade_id"] for frame in link.frames} == set(
+        range((known["coinbase"].last_id or 0) + 1, (first.last_id or 0) + 1)
+    )
+    rows = json.loads(ask_of(exchange, "coinbase", "products/BTC-USDT/trades").body)
+    assert rows[0]["trade_id"] == first.last_id
+    told = json.loads(ask_of(exchange, "kraken", "Trades", pair="XBTUSDT").body)["result"]
+    assert told["XBTUSDT"][-1][-1] == second.last_id
+
+
+def ask_of(exchange: Engine, name: str, endpoint: str, **query: str) -> Response:
+    return exchange.request(exchange.venues[name], Request(endpoint=endpoint, query=query), now_us=NOW)
