@@ -3,8 +3,8 @@
 - `source.py`: what a source of trades is. There are two: `market.py` (generated and labelled) and
   `recordings.py`.
 - `crowd.py`: the generated markets, made of `profiles.py`, `arrivals.py`, `order_flow.py` and
-  `executions.py`; `following.py` is their price on a further venue; what happens to them: `scenarios.py` says when, `events/` what, `effects.py` in which form.
-  `tapes.py` draws them without a server, weeks at once.
+  `executions.py`; `following.py` is their price on a further venue. What happens to them: `scenarios.py` says
+  when, `events/` what, `effects.py` in which form. `tapes.py` draws them without a server, weeks at once.
 - `playback.py`: when each trade of a source happens, at any speed.
 - `venue.py`: what a venue is to the engine; bytes in, bytes out. `binance.py` (made of `streams.py` for the
   WebSocket, and `rest.py`), `coinbase.py`, `kraken.py`; `tape.py` and `weights.py` are what REST rests on.

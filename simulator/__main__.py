@@ -63,7 +63,7 @@ def _server_params(
     venue: Annotated[
         list[VenueName] | None,
         typer.Option(
-            help="whose protocols to speak, binance if none is named; again for more, each with its own trades"
+            help="whose protocols to speak, binance unless named; again for more, each with its own trades"
         ),
     ] = None,
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",

@@ -6,15 +6,18 @@ per trade (`tapes.py`).
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from simulator.arrivals import Volatility
-from simulator.order_flow import CommonFactor, Drawn, Leader, OrderFlow, Place
+from simulator.order_flow import CommonFactor, Drawn, OrderFlow, Place
 from simulator.profiles import TapeShape, profile_of
 from simulator.scenarios import ScenarioParams, Scenarios
 from simulator.seeds import generator
+
+if TYPE_CHECKING:
+    from simulator.following import Leader
 
 # Generated time begins here unless it is moved to now: 2026-01-01 00:00 UTC.
 _EPOCH_US: Final = 1_767_225_600_000_000

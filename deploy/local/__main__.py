@@ -36,7 +36,7 @@ _SIMULATOR: Final = (
     *("--whales-per-hour", "12", "--crashes-per-hour", "2"),
 )
 # With several venues; the first as soon as it is known what is usual between them.
-_SEVERAL_VENUES: Final = ("--scenario", "arbitrage=0.5", "--event", "arbitrage:{symbol}:1200:250")
+_SEVERAL_VENUES: Final = ("--scenario", "arbitrage=0.5", "--event", "arbitrage:{symbol}:900:250")
 
 
 class Exchange(StrEnum):

@@ -22,6 +22,7 @@ from shared.recordings.markets import market_of
 
 Row: TypeAlias = Mapping[str, str]
 _BINANCE: Final = "binance"
+_BETWEEN_VENUES: Final = frozenset({"arbitrage"})
 _MINUTE_US: Final = 60_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -55,6 +56,9 @@ def time_us(column: str, text: str) -> int:
 def of_injected(line: object) -> Truth:
     """Return what a line of the simulator's truth says.
 
+    An event is one of its venue, except what lies between venues: that is told of the one to buy on,
+    whichever it was that drifted away.
+
     Raises:
         Fault: a part of it is missing.
     """
@@ -63,7 +67,17 @@ def of_injected(line: object) -> Truth:
     for name, kind in (("kind", str), ("market", str), ("start_us", int), ("end_us", int)):
         if not isinstance(line.get(name), kind):
             raise Fault(name, f"is no {kind.__name__}: {line.get(name)!r}")
-    return Truth(line["kind"], line["market"], line["start_us"], line["end_us"])
+    for name in ("exchange", "id"):
+        if not isinstance(line.get(name, ""), str):
+            raise Fault(name, f"is no str: {line[name]!r}")
+    return Truth(
+        line["kind"],
+        line["market"],
+        line["start_us"],
+        line["end_us"],
+        exchange="" if line["kind"] in _BETWEEN_VENUES else line.get("exchange", ""),
+        name=line.get("id", ""),
+    )
 
 
 def _labelled_chunk(row: Row) -> Iterator[Truth]:

@@ -217,7 +217,9 @@ def test_venues_have_trades_of_their_own_and_the_first_does_not_mind() -> None:
     own = {name: [trade for trade in trades if trade.exchange == name] for name in several.exchanges}
     first = [*MarketSource(alone).history(), *play(alone).trades]
     assert {trade.exchange for trade in first} == {""}
-    assert [trade[:-1] for trade in map(astuple, first)] == [trade[:-1] for trade in map(astuple, own["binance"])]
+    assert [trade[:-1] for trade in map(astuple, first)] == [
+        trade[:-1] for trade in map(astuple, own["binance"])
+    ]
     for trades_of in own.values():
         for symbol in several.symbols:
             ids = [trade.trade_id for trade in of(trades_of, symbol)]

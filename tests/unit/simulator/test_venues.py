@@ -232,9 +232,7 @@ def test_each_venue_tells_its_own_trades() -> None:
     session = venue.open("/")
     assert session is not None
     message = {"type": "subscribe", "product_ids": ["BTC-USDT"], "channels": ["matches"]}
-    exchange.control(
-        exchange.connect(venue, session, link, now_us=NOW), json.dumps(message), now_us=NOW
-    )
+    exchange.control(exchange.connect(venue, session, link, now_us=NOW), json.dumps(message), now_us=NOW)
     for number in range(1, 63):
         exchange.pump(now_us=NOW + number * SECOND)
     states = {name: exchange.state(venue) for name, venue in exchange.venues.items()}

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from detector.evaluation.events import Label, Truth
+from detector.evaluation.events import Alarm, Label, Span, Truth, Watch
+from detector.evaluation.matching import match
+from detector.evaluation.rules import RULES
 from detector.evaluation.truth import read_truth
 from shared.errors import RecordingError
 from simulator.source import Injected
@@ -39,6 +42,7 @@ def test_names_of_columns_used_elsewhere(tmp_path: Path) -> None:
 
 
 HEAD = "symbol,kind,start,end,label\n"
+LINE = '{"kind": "whale", "market": "A-B", "start_us": 1, "end_us": 2'
 
 
 @pytest.mark.parametrize(
@@ -56,6 +60,8 @@ HEAD = "symbol,kind,start,end,label\n"
         (HEAD + "A-BTC,whale\n", "line 2: 5 columns are named"),
         (HEAD + "A-BTC,whale,2020-01-02,,,,\n", "line 2: 5 columns are named"),
         ('{"kind": "whale"}\n', "line 1: column market: is no str"),
+        (LINE + ', "exchange": 3}\n', "line 1: column exchange: is no str: 3"),
+        (LINE + ', "id": null}\n', "line 1: column id: is no str: None"),
         ("{not json\n", "line 1: "),
     ],
 )
@@ -65,20 +71,62 @@ def test_faults_are_named_with_line_and_column(tmp_path: Path, text: str, said: 
     assert caught.value.path.endswith("truth.csv")
 
 
-def test_the_simulators_truth(tmp_path: Path) -> None:
-    crash = Injected(
-        kind="flash_crash",
-        symbol="BTCUSDT",
-        market="BTC-USDT",
-        start_us=CRASH_US + 60_000_000,
-        end_us=CRASH_US + 175_000_000,
-        parameters={},
-    )
+INJECTED = Injected(
+    kind="flash_crash",
+    symbol="BTCUSDT",
+    market="BTC-USDT",
+    exchange="kraken",
+    id="flash_crash/BTCUSDT/3",
+    start_us=CRASH_US + 60_000_000,
+    end_us=CRASH_US + 175_000_000,
+    parameters={},
+)
+
+
+def told_by_the_simulator(tmp_path: Path, *events: Injected) -> list[Truth]:
     path = tmp_path / "truth.jsonl"
-    path.write_bytes(msgspec.json.encode(crash) + b"\n")
-    assert read_truth([path]) == [
-        Truth("flash_crash", "BTC-USDT", CRASH_US + 60_000_000, CRASH_US + 175_000_000)
+    path.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in events))
+    return read_truth([path])
+
+
+def test_the_simulators_truth(tmp_path: Path) -> None:
+    [crash] = told_by_the_simulator(tmp_path, INJECTED)
+    assert crash == Truth(
+        "flash_crash",
+        "BTC-USDT",
+        CRASH_US + 60_000_000,
+        CRASH_US + 175_000_000,
+        exchange="kraken",
+        name="flash_crash/BTCUSDT/3",
+    )
+
+
+def test_an_event_on_two_venues_is_one_of_each_but_what_lies_between_them_of_neither(tmp_path: Path) -> None:
+    others = [
+        replace(INJECTED, kind=kind, exchange="binance") for kind in ("flash_crash", "whale", "arbitrage")
     ]
+    told = told_by_the_simulator(tmp_path, INJECTED, *others)
+    assert {(one.kind, one.exchange) for one in told} == {
+        ("flash_crash", "kraken"),
+        ("flash_crash", "binance"),
+        ("whale", "binance"),
+        ("arbitrage", ""),
+    }
+
+
+def test_a_whale_is_found_on_its_own_venue_only(tmp_path: Path) -> None:
+    [truth] = told_by_the_simulator(tmp_path, replace(INJECTED, kind="whale"))
+    watches = [Watch(venue, "BTC-USDT", (Span(0, 2 * CRASH_US),)) for venue in ("binance", "kraken")]
+    alarms = {venue: [Alarm("whale", venue, "BTC-USDT", truth.start_us)] for venue in ("binance", "kraken")}
+    rule = RULES["whale"]
+    assert match([truth], alarms["kraken"], watches, rule).hits == [(truth, alarms["kraken"][0])]
+    elsewhere = match([truth], alarms["binance"], watches, rule)
+    assert (elsewhere.missed, elsewhere.false_alarms) == ([truth], alarms["binance"])
+
+
+def test_a_line_of_an_older_simulator_is_about_all_venues(tmp_path: Path) -> None:
+    line = '{"kind": "whale", "market": "BTC-USDT", "start_us": 1, "end_us": 2}\n'
+    assert read(tmp_path, line) == [Truth("whale", "BTC-USDT", 1, 2)]
 
 
 def test_announcements_of_several_groups_are_one_event(tmp_path: Path) -> None:
