@@ -24,7 +24,8 @@ _RATE_PER_S: Final = 2_000.0
 def measure(*, markets: int, rounds: int) -> list[Row]:
     """Return memory, snapshot and restore costs of so many markets.
 
-    In a process of its own: where memory has been used and freed before, state moves into that, and nothing grows.
+    In a process of its own: where memory has been used and freed before, state moves into that and nothing
+    grows.
 
     Args:
         markets: equally active ones are not made: activity is heavy-tailed.

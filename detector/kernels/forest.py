@@ -82,6 +82,7 @@ class Rules(NamedTuple):
         max_leaf: points in a leaf at depth 0 from which it splits.
         sees_outside: whether a point outside its leaf's box is stranger than one inside.
         spacing_s: least event time between two points that are learned, once the window is full.
+        scored_from: points in the window from which a row has a score.
         time_column: of the rows, which holds the seconds since the row before.
         depth_of: c(n) for every count n up to twice the window: log4(n / max_leaf), 0 below.
         paths: flat, for every bottom node ones for the nodes down to it; none for what is no bottom node.
@@ -92,6 +93,7 @@ class Rules(NamedTuple):
     max_leaf: int
     sees_outside: bool
     spacing_s: float
+    scored_from: int
     time_column: int
     depth_of: FloatVector
     paths: NDArray[np.int32]
@@ -133,6 +135,7 @@ def make_rules(
     max_depth: int,
     sees_outside: bool,
     spacing_s: float,
+    scored_from: int,
     time_column: int,
 ) -> Rules:
     """Return the rules of a forest whose window holds so many points; for the others see `Rules`."""
@@ -148,6 +151,7 @@ def make_rules(
         max_leaf=max_leaf,
         sees_outside=sees_outside,
         spacing_s=spacing_s,
+        scored_from=scored_from,
         time_column=time_column,
         depth_of=0.5 * np.log2(counts),
         paths=paths.ravel(),
@@ -507,6 +511,7 @@ def score_learn(  # noqa: C901, PLR0912, PLR0915, PLR0917 - see below
     depths, boxes, window = trees.depths.ravel(), trees.boxes.ravel(), memory.window.ravel()
     depth_of, paths, least, taken = rules.depth_of, rules.paths, rules.least, memory.taken
     since_s, spacing_s, time_column = memory.since_s, rules.spacing_s, rules.time_column
+    scored_from = rules.scored_from
     is_small = inner_count == LANES and columns <= LANES
     bottom = 0
     while (1 << bottom) < place_count:
@@ -603,10 +608,11 @@ def score_learn(  # noqa: C901, PLR0912, PLR0915, PLR0917 - see below
                         low |= few & finite(values, tree * inner + start)
                 if low > _ZERO and lost > _ZERO:
                     _prune(_tree(trees, slot, number, bottom), leaving, max_leaf)
-            if 0 <= sequence < size:
+            held = size if sequence < 0 else min(sequence, size)
+            if held < scored_from:
                 shares[i] = 0.0
                 continue
-            scores[i] = np.exp2(-length / tree_count / depth_of[size])
+            scores[i] = np.exp2(-length / tree_count / depth_of[held])
             if is_wanted:
                 isolated = shares[i].sum()
                 if isolated > 0.0:

@@ -135,6 +135,7 @@ class Forest:
             max_depth=params.max_depth,
             sees_outside=params.sees_outside,
             spacing_s=float(params.min_spacing_s),
+            scored_from=params.window_trades,
             time_column=features.index("inter_arrival_s"),
         )
 
