@@ -154,7 +154,7 @@ class Settings(BaseSettings):
 
     # Detector
     detector_enabled: Names = _setting(
-        ("combined", "whale", "flash_crash", "pump_dump", "wash_trading"),
+        ("combined", "whale", "flash_crash", "pump_dump", "wash_trading", "manipulation"),
         unit="names",
         about="detectors whose anomalies are published",
     )

@@ -67,6 +67,7 @@ _MARKS: Final = {
     "flash_crash": Mark(symbol="triangle-down", light="#a8327a", dark="#e58fbd"),
     "pump_dump": Mark(symbol="triangle-up", light="#00735c", dark="#1fbf92"),
     "wash_trading": Mark(symbol="hourglass", light="#7a5195", dark="#b9a3e3"),
+    "manipulation": Mark(symbol="bowtie", light="#a65628", dark="#e0a575"),
     "zscore": Mark(symbol="square", light="#5b6673", dark="#c3ccd6"),
     "forest": Mark(symbol="hexagon", light="#8a6d00", dark="#f0e442"),
 }

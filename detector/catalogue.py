@@ -32,6 +32,7 @@ CATALOGUE: Final = (
     Entry("flash_crash", "pattern", "a deep fall within minutes"),
     Entry("pump_dump", "pattern", "an arranged rise on a thin market, and the sell-off after it"),
     Entry("wash_trading", "pattern", "volume that somebody makes by trading with himself"),
+    Entry("manipulation", "pattern", "a move that one side drives and that is taken back at once"),
 )
 
 # Those of the cross-market step (`detector/cross/`), by their names in `DETECTOR_CROSS_ENABLED`.

@@ -10,6 +10,7 @@ from detector.online.forest import Forest, ForestParams
 from detector.online.protocol import CalibrationStage, DetectorStage, FeatureStage, Scale
 from detector.online.zscore import ZScore, ZScoreParams
 from detector.patterns.flash_crash import FlashCrash, FlashCrashParams
+from detector.patterns.manipulation import MANIPULATION_FEATURES, Manipulation, ManipulationParams
 from detector.patterns.pump_dump import PUMP_FEATURES, PumpDump, PumpDumpParams
 from detector.patterns.pump_dump import WINDOW_S as _PUMP_WINDOW_S
 from detector.patterns.wash_trading import WASH_FEATURES, WashTrading, WashTradingParams
@@ -45,7 +46,14 @@ class EngineParams:
         ticks: when trades are told to the cross-market step; None: never.
     """
 
-    enabled: tuple[str, ...] = ("combined", "whale", "flash_crash", "pump_dump", "wash_trading")
+    enabled: tuple[str, ...] = (
+        "combined",
+        "whale",
+        "flash_crash",
+        "pump_dump",
+        "wash_trading",
+        "manipulation",
+    )
     shadow: tuple[str, ...] = ()
     budget_per_day: float = 5.0
     min_move_pct: float = 0.3
@@ -86,6 +94,8 @@ class EngineParams:
             more += PUMP_FEATURES
         if "wash_trading" in self.published:
             more += WASH_FEATURES
+        if "manipulation" in self.published:
+            more += MANIPULATION_FEATURES
         columns = tuple(dict.fromkeys((*usual, *more))) if more else None
         return FeatureParams(windows_s=windows_s, columns=columns)
 
@@ -146,7 +156,9 @@ def shapes(params: EngineParams) -> dict[str, str]:
     return stages | combined | ticks | {"features": repr(windows), "budget": ""}
 
 
-def make_detector(name: str, params: EngineParams, *, features: tuple[str, ...]) -> DetectorStage:
+def make_detector(  # noqa: PLR0911 - one answer for each name
+    name: str, params: EngineParams, *, features: tuple[str, ...]
+) -> DetectorStage:
     """Return a new detector of all markets.
 
     Args:
@@ -183,4 +195,6 @@ def make_detector(name: str, params: EngineParams, *, features: tuple[str, ...])
         return PumpDump(PumpDumpParams(quiet_s=params.episode_quiet_s), features=features)
     if name == "wash_trading":
         return WashTrading(WashTradingParams(window_trades=params.wash_window_trades), features=features)
+    if name == "manipulation":
+        return Manipulation(ManipulationParams(), features=features)
     raise ValueError(f"no detector is called {name!r}")

@@ -4,11 +4,13 @@ from typing import Final
 
 from shared.events import Severity
 
-# One trade, however large, is news and no emergency; a difference of prices neither; washing lasts for hours.
+# One trade, however large, is news and no emergency; a difference of prices neither; washing lasts for hours;
+# and a move that was taken back is over.
 _AT_MOST: Final = {
     "whale": Severity.HIGH,
     "arbitrage": Severity.HIGH,
     "wash_trading": Severity.MEDIUM,
+    "manipulation": Severity.MEDIUM,
 }
 
 
@@ -32,7 +34,7 @@ def of_score(kind: str, *, score: float, threshold: float) -> Severity:
     """Return the severity of an anomaly that was found by an absolute threshold on its score.
 
     Such thresholds mark what is serious in itself: high, and critical from one and a half times the threshold
-    on; wash trading is medium at most.
+    on; wash trading and manipulation are medium at most.
     """
     severity = Severity.HIGH if score < 1.5 * threshold else Severity.CRITICAL
     return min(severity, _AT_MOST.get(kind, Severity.CRITICAL), key=lambda s: s.rank)

@@ -52,10 +52,10 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "wash_trading": Scenario(
         "wash_trading", wash, "% of the market's trades", (30.0, 70.0), is_of_one_venue=True
     ),
-    "momentum_ignition": Scenario("momentum_ignition", ignition, "% move within 3 to 15 s", (1.0, 4.0)),
-    "marking_close": Scenario("marking_close", marking_close, "% move before the close", (0.5, 2.0)),
+    "momentum_ignition": Scenario("manipulation", ignition, "% move within 3 to 15 s", (1.0, 4.0)),
+    "marking_close": Scenario("manipulation", marking_close, "% move before the close", (0.5, 2.0)),
     "layered_burst": Scenario(
-        "layered_burst", quick_ignition, "% move of five markets within 5 s", (0.5, 2.0), markets=5
+        "manipulation", quick_ignition, "% move of five markets within 5 s", (0.5, 2.0), markets=5
     ),
     "arbitrage": Scenario(
         "arbitrage", divergence, "bps between two venues", (120.0, 500.0), is_of_one_venue=True

@@ -122,6 +122,8 @@ class TestDetectorStage:
             pytest.skip("a pump is a rise, not a fall")
         if name == "wash_trading":
             pytest.skip("washing moves no price")
+        if name == "manipulation":
+            pytest.skip("a driven move shows only when it is taken back")
         params = EngineParams(enabled=tuple(NAMES))
         trades = crash(market(4_000), at=3_500, depth=0.05, length=20)
         features = make_features(params)

@@ -16,6 +16,7 @@ import pytest
         "detector.online.ensemble",
         "detector.patterns.whale",
         "detector.patterns.flash_crash",
+        "detector.patterns.manipulation",
         "detector.patterns.pump_dump",
         "detector.patterns.wash_trading",
         "detector.evaluation.matching",
