@@ -154,7 +154,7 @@ class Settings(BaseSettings):
 
     # Detector
     detector_enabled: Names = _setting(
-        ("combined", "whale", "flash_crash", "pump_dump", "wash_trading", "manipulation"),
+        ("combined", "whale", "flash_crash", "spike", "pump_dump", "wash_trading", "manipulation"),
         unit="names",
         about="detectors whose anomalies are published",
     )
@@ -186,16 +186,22 @@ class Settings(BaseSettings):
         1_000, unit="trades", about="before a calibrated detector speaks", ge=200, le=1_000_000
     )
     detector_flash_crash_drop_pct: float = _setting(
-        10.0, unit="%", about="fall that is a flash crash", gt=0, lt=100
+        10.0, unit="%", about="fall that always is a flash crash, and rise that is a spike", gt=0, lt=100
+    )
+    detector_flash_crash_min_drop_pct: float = _setting(
+        4.0, unit="%", about="smaller ones within 300 s never are, however calm the market", gt=0, lt=50
     )
     detector_flash_crash_window_s: float = _setting(
         300.0, unit="s", about="within which it must happen", ge=1, le=3_600
     )
     detector_whale_min_notional: float = _setting(
-        100_000.0, unit="quote", about="smaller trades are never whales", ge=0
+        100_000.0, unit="quote", about="smaller orders are never whales", ge=0
+    )
+    detector_whale_quiet_s: float = _setting(
+        5_400.0, unit="s", about="time without another whale that ends their episode", ge=1, le=86_400
     )
     detector_episode_quiet_s: float = _setting(
-        60.0, unit="s", about="silence that closes an episode", ge=1, le=86_400
+        60.0, unit="s", about="silence that closes any other episode", ge=1, le=86_400
     )
     detector_parole_s: float = _setting(
         600.0,

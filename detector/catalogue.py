@@ -28,8 +28,9 @@ CATALOGUE: Final = (
     Entry(
         "combined", "online", "what z-score and forest both find strange", ("zscore", "forest"), pauses_at=1
     ),
-    Entry("whale", "pattern", "one trade that is huge for its market"),
-    Entry("flash_crash", "pattern", "a deep fall within minutes"),
+    Entry("whale", "pattern", "an order that is huge for its market, however it was split"),
+    Entry("flash_crash", "pattern", "a deep fall within minutes, and what followed"),
+    Entry("spike", "pattern", "a steep rise within minutes, and what followed"),
     Entry("pump_dump", "pattern", "an arranged rise on a thin market, and the sell-off after it"),
     Entry("wash_trading", "pattern", "volume that somebody makes by trading with himself"),
     Entry("manipulation", "pattern", "a move that one side drives and that is taken back at once"),

@@ -29,7 +29,7 @@ from shared.events import Trade
 from shared.stream.step import OutputEvent, State
 
 # Raise it when the engine finds or stores something else than before with the same parameters.
-_VERSION: Final = 3
+_VERSION: Final = 4
 _LARGEST: Final = 2**63 - 1
 
 Witness: TypeAlias = Callable[[Evidence, Mapping[str, Judgement]], None]

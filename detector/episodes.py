@@ -7,17 +7,22 @@ a burst that ebbs and flows around the threshold is one story. It closes when `q
 passed without such a trade, and that is told at the market's next trade, whenever it comes: event time alone
 decides, so a replay tells the same.
 
+Whales come in schools, and a school is one story (`BARS`): it opens with an order as rare as the whole alert
+budget, every order up to ten times as frequent belongs to it while it is open, and it ends when none has come
+for an hour and a half.
+
 It is updated when an anomalous trade is markedly stranger than what was last told: a rarity `RARER` times
 lower, or a score `STRONGER` times higher. As rarities end at `detector.calibration.RESOLUTION` and thresholds
 at `detector.budget.LARGEST_THRESHOLD`, that makes six updates at most; of a fall in per cent, which ends at
 100, no more than log(100 / threshold) / log(1.5), five for a threshold of 10. A detector whose episodes go
-through phases (`turned`) has each new phase told as an update too.
+through phases (`turned`) has each new phase told as an update too; and what followed an order that belongs to
+a running episode (`after_us`) is told as one, a sequel, whatever the score of the row that brings it.
 
 The episodes of one detector on all markets lie in arrays by slot, and a kernel goes through a batch; Python
 is asked only where something is to be told (a turn).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -47,8 +52,37 @@ HELD_SCORE: Final = 0.7
 RARER: Final = 10.0
 STRONGER: Final = 1.5
 
-_OPENED, _UPDATED, _CLOSED = range(3)
-_PHASES: Final = (EpisodePhase.OPENED, EpisodePhase.UPDATED, EpisodePhase.CLOSED)
+
+class Bars(NamedTuple):
+    """What makes and holds an episode, in multiples of the threshold on rarity.
+
+    Attributes:
+        opens: rarities up to so many thresholds open one.
+        holds: rarities up to so many hold it open.
+        joins: whether what holds it open belongs to it, and must meet the floors.
+        rarer: it is updated at a rarity so many times below what was told last.
+    """
+
+    opens: float = 1.0
+    holds: float = HELD_RARITY
+    joins: bool = False
+    rarer: float = RARER
+
+
+_USUAL_BARS: Final = Bars()
+# The threshold is half of the budget (`detector/budget.py`), as days differ; schools of whales are fewer than
+# whales, so that these may use all of it. An order is told while it is being filled, so what it grows to is
+# news.
+BARS: Final[Mapping[str, Bars]] = {"whale": Bars(opens=2.0, holds=20.0, joins=True, rarer=3.0)}
+
+
+def bars_of(kind: str) -> Bars:
+    """Return what makes and holds the episodes of a kind of anomaly."""
+    return BARS.get(kind, _USUAL_BARS)
+
+
+_OPENED, _UPDATED, _CLOSED, _SEQUEL = range(4)
+_PHASES: Final = (EpisodePhase.OPENED, EpisodePhase.UPDATED, EpisodePhase.CLOSED, EpisodePhase.UPDATED)
 # Columns of the arrays by slot.
 _FIRST, _LAST, _TRADES, _HELD = range(4)
 _PEAK_SCORE, _PEAK_RARITY, _TOLD = range(3)
@@ -62,12 +96,14 @@ class Turn(NamedTuple):
         row: of the trade at which it is told.
         episode: as it stands then; its id is empty when this turn opens it.
         told: what was told last; None when this turn opens it.
+        is_sequel: whether it tells what followed, and nothing stranger.
     """
 
     slot: int
     row: int
     episode: Episode
     told: Anomaly | None
+    is_sequel: bool = False
 
 
 class Verdicts(NamedTuple):
@@ -80,6 +116,7 @@ class Verdicts(NamedTuple):
         scores: n.
         rarities: n; NaN counts as 1.
         turned: n, whether an anomalous row is told whatever its score, when an episode is open.
+        after_us: n, event time of the trade whose sequel a row brings; -1 for none.
     """
 
     clock_us: IntVector
@@ -88,6 +125,22 @@ class Verdicts(NamedTuple):
     scores: FloatVector
     rarities: FloatVector
     turned: BoolVector
+    after_us: IntVector
+
+
+@njit(cache=True)
+def _hold(marks: IntVector, now: int, joins: bool) -> None:  # noqa: FBT001 - numba passes by position
+    """Hold an episode open."""
+    marks[_HELD] = now
+    if joins:
+        marks[_LAST] = now
+        marks[_TRADES] += 1
+
+
+@njit(cache=True)
+def _belongs(after_us: int, marks: IntVector) -> bool:
+    """Return whether a trade was in the running episode: what was smaller has not held it since."""
+    return bool(marks[_FIRST] <= after_us <= marks[_HELD])
 
 
 @njit(cache=True)
@@ -101,7 +154,10 @@ def _advance(  # noqa: PLR0917 - compiled; buffers come by position
     scores: FloatVector,
     rarities: FloatVector,
     turned: BoolVector,
+    after_us: IntVector,
     by_rarity: bool,  # noqa: FBT001 - numba passes by position
+    joins: bool,  # noqa: FBT001 - as above
+    rarer: float,
     quiet_us: int,
     is_open: BoolVector,
     marks: IntMatrix,
@@ -135,14 +191,16 @@ def _advance(  # noqa: PLR0917 - compiled; buffers come by position
                     phase = _OPENED
                 else:
                     told = levels[slot, _TOLD]
-                    is_stranger = rarity * RARER <= told if by_rarity else scores[i] >= STRONGER * told
+                    is_stranger = rarity * rarer <= told if by_rarity else scores[i] >= STRONGER * told
                     phase = _UPDATED if is_stranger or turned[i] else -1
                 marks[slot, _LAST] = marks[slot, _HELD] = now
                 marks[slot, _TRADES] += 1
                 levels[slot, _PEAK_SCORE] = max(levels[slot, _PEAK_SCORE], scores[i])
                 levels[slot, _PEAK_RARITY] = min(levels[slot, _PEAK_RARITY], rarity)
             elif held[i]:
-                marks[slot, _HELD] = now
+                _hold(marks[slot], now, joins)
+            if phase == -1 and is_open[slot] and _belongs(after_us[i], marks[slot]):
+                phase = _SEQUEL
             if phase >= 0:
                 phases[run] = phase
                 first_rows[run] = i
@@ -204,8 +262,9 @@ class Episodes:
     After each `Turn` but a closing one, the caller says what it told with `told`, or drops it.
     """
 
-    def __init__(self, *, quiet_us: int, decides_on: DecidesOn) -> None:
+    def __init__(self, *, quiet_us: int, decides_on: DecidesOn, bars: Bars = _USUAL_BARS) -> None:
         self._quiet_us = quiet_us
+        self._bars = bars
         self._by_rarity = decides_on == "rarity"
         self._is_open = np.zeros(0, np.bool_)
         self._marks = np.zeros((0, 4), np.int64)
@@ -262,6 +321,8 @@ class Episodes:
                 end_rows,
                 *verdicts,
                 self._by_rarity,
+                self._bars.joins,
+                self._bars.rarer,
                 self._quiet_us,
                 self._is_open,
                 self._marks,
@@ -284,7 +345,7 @@ class Episodes:
             peak_score=levels[_PEAK_SCORE],
             peak_rarity=levels[_PEAK_RARITY],
         )
-        return Turn(slot, row, episode, told)
+        return Turn(slot, row, episode, told, is_sequel=phase == _SEQUEL)
 
     def told(self, slot: int, anomaly: Anomaly) -> None:
         """Remember what has been told about a running episode."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from detector.arrays import BoolVector, FloatMatrix, FloatVector, IntVector, nested, under
 from detector.combined import Combined
-from detector.episodes import Episodes
+from detector.episodes import Episodes, bars_of
 from detector.online.protocol import DecidesOn, DetectorStage, Fault, Finding, Scored, Unhurried
 from detector.params import EngineParams, make_calibration
 from detector.parole import Paroles
@@ -347,7 +347,11 @@ def _episodes(judge: Judge, params: EngineParams) -> Episodes:
     quiet_s = params.episode_quiet_s
     if isinstance(judge, Unhurried):
         quiet_s = max(quiet_s, judge.quiet_s)
-    return Episodes(quiet_us=round(quiet_s * MICROSECONDS_PER_SECOND), decides_on=judge.decides_on)
+    return Episodes(
+        quiet_us=round(quiet_s * MICROSECONDS_PER_SECOND),
+        decides_on=judge.decides_on,
+        bars=bars_of(judge.kind),
+    )
 
 
 def _paroles(params: EngineParams) -> Paroles:

@@ -9,12 +9,12 @@ from detector.features import DEFAULT_WINDOWS_S, FeatureParams, Features, featur
 from detector.online.forest import Forest, ForestParams
 from detector.online.protocol import CalibrationStage, DetectorStage, FeatureStage, Scale
 from detector.online.zscore import ZScore, ZScoreParams
-from detector.patterns.flash_crash import FlashCrash, FlashCrashParams
+from detector.patterns.flash_crash import FlashCrash, FlashCrashParams, Spike, crash_features
 from detector.patterns.manipulation import MANIPULATION_FEATURES, Manipulation, ManipulationParams
 from detector.patterns.pump_dump import PUMP_FEATURES, PumpDump, PumpDumpParams
 from detector.patterns.pump_dump import WINDOW_S as _PUMP_WINDOW_S
 from detector.patterns.wash_trading import WASH_FEATURES, WashTrading, WashTradingParams
-from detector.patterns.whale import Whale, WhaleParams
+from detector.patterns.whale import WHALE_FEATURES, Whale, WhaleParams
 from detector.price_move import PriceFloors
 from detector.ticks import TickParams
 
@@ -39,8 +39,11 @@ class EngineParams:
         flash_crash_drop_pct: fall that is a flash crash.
         flash_crash_window_s: within which it must happen.
         wash_window_trades: that tests for wash trading look at.
-        whale_min_notional: smaller trades are never whales, in quote units.
-        episode_quiet_s: silence that closes an episode.
+        flash_crash_min_drop_pct: smaller falls and rises within 300 s are no crash and no spike, by the rule
+            that knows what the market usually moves.
+        whale_min_notional: smaller orders are never whales, in quote units.
+        whale_quiet_s: event time without another whale that ends a school of them, one episode.
+        episode_quiet_s: silence that closes any other episode.
         parole_s: event time after which a detector that raised on a market is tried there again.
         seed: of all randomness.
         ticks: when trades are told to the cross-market step; None: never.
@@ -50,6 +53,7 @@ class EngineParams:
         "combined",
         "whale",
         "flash_crash",
+        "spike",
         "pump_dump",
         "wash_trading",
         "manipulation",
@@ -66,7 +70,9 @@ class EngineParams:
     flash_crash_drop_pct: float = 10.0
     flash_crash_window_s: float = 300.0
     wash_window_trades: int = 1_024
+    flash_crash_min_drop_pct: float = 4.0
     whale_min_notional: float = 100_000.0
+    whale_quiet_s: float = 5_400.0
     episode_quiet_s: float = 60.0
     parole_s: float = 600.0
     seed: int = 1
@@ -89,6 +95,10 @@ class EngineParams:
         windows_s = DEFAULT_WINDOWS_S + extra
         more: tuple[str, ...] = ("event_time_s",) if self.zscore_seasonal else ()
         usual = feature_names(windows_s)
+        if not {"flash_crash", "spike"}.isdisjoint(self.published):
+            more += ("event_time_s", *crash_features(self.flash_crash_window_s))
+        if "whale" in self.published:
+            more += WHALE_FEATURES
         if "pump_dump" in self.published:
             windows_s += () if _PUMP_WINDOW_S in windows_s else (_PUMP_WINDOW_S,)
             more += PUMP_FEATURES
@@ -149,6 +159,7 @@ def shapes(params: EngineParams) -> dict[str, str]:
         "forest": (params.forest_trees, params.forest_window_trades, params.seed),
         "flash_crash": (params.flash_crash_window_s,),
         "wash_trading": (params.wash_window_trades,),
+        "spike": (params.flash_crash_window_s,),
     }
     stages = {name: repr((windows, calibration, own.get(name))) for name in _needed(params)}
     combined = {entry.name: "" for entry in CATALOGUE if entry.members and entry.name in params.published}
@@ -187,10 +198,16 @@ def make_detector(  # noqa: PLR0911 - one answer for each name
         )
         return Forest(forest, features=features)
     if name == "whale":
-        return Whale(WhaleParams(min_notional=params.whale_min_notional), features=features)
-    if name == "flash_crash":
-        crash = FlashCrashParams(drop_pct=params.flash_crash_drop_pct, window_s=params.flash_crash_window_s)
-        return FlashCrash(crash, features=features)
+        whale = WhaleParams(min_notional=params.whale_min_notional, quiet_s=params.whale_quiet_s)
+        return Whale(whale, features=features)
+    if name in {"flash_crash", "spike"}:
+        crash = FlashCrashParams(
+            drop_pct=params.flash_crash_drop_pct,
+            window_s=params.flash_crash_window_s,
+            min_drop_pct=params.flash_crash_min_drop_pct,
+            quiet_s=params.episode_quiet_s,
+        )
+        return (FlashCrash if name == "flash_crash" else Spike)(crash, features=features)
     if name == "pump_dump":
         return PumpDump(PumpDumpParams(quiet_s=params.episode_quiet_s), features=features)
     if name == "wash_trading":

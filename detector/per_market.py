@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from detector.arrays import FloatMatrix
+from detector.arrays import FloatMatrix, FloatVector
 from detector.online.protocol import DecidesOn, Fault, Finding, OnlineDetector, Scale, Scored
 from detector.runs import Runs
 from shared.stream.step import State
@@ -31,6 +31,8 @@ def row_by_row(
         columns: number of its contributions.
     """
     scored = nothing(len(rows), columns)
+    notes: dict[str, FloatVector] = {}
+    scored = scored._replace(notes=notes)
     for row in range(len(rows)):
         try:
             one = score_learn(rows[row : row + 1])
@@ -38,6 +40,8 @@ def row_by_row(
             return scored._replace(faults=(Fault(slot, row, f"{type(error).__name__}: {error}"),))
         for whole, part in zip(scored[:3], one[:3], strict=True):
             whole[row] = part[0]
+        for name, values in one.notes.items():
+            notes.setdefault(name, np.full(len(rows), np.nan))[row] = values[0]
     return scored
 
 
@@ -73,6 +77,7 @@ class PerMarket:
     def score_learn(self, runs: Runs, rows: FloatMatrix, *, explain_all: bool = False) -> Scored:  # noqa: ARG002 - it explains all rows anyway
         """Have each market's detector judge and learn its rows."""
         scored = nothing(len(rows), len(self.columns))
+        notes: dict[str, FloatVector] = {}
         faults: list[Fault] = []
         for slot, part in runs.each():
             detector = self._markets[slot]
@@ -82,8 +87,10 @@ class PerMarket:
                 judged = row_by_row(detector.score_learn, rows[part], slot=slot, columns=len(self.columns))
             for whole, values in zip(scored[:3], judged[:3], strict=True):
                 whole[part] = values
+            for name, noted in judged.notes.items():
+                notes.setdefault(name, np.full(len(rows), np.nan))[part] = noted
             faults += [fault._replace(row=part.start + fault.row) for fault in judged.faults]
-        return scored._replace(faults=tuple(faults))
+        return scored._replace(faults=tuple(faults), notes=notes)
 
     def state(self, slot: int) -> State:
         """Return a copy of the state of a market's detector."""

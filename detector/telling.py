@@ -11,9 +11,9 @@ from detector import severity
 from detector.arrays import FloatMatrix, IntVector
 from detector.batch import Batch
 from detector.budget import Daily
-from detector.episodes import HELD_RARITY, HELD_SCORE, Turn, Verdicts
+from detector.episodes import HELD_SCORE, Turn, Verdicts, bars_of
 from detector.lane import CombinedLane, Custody, Judgement, Lane
-from detector.online.protocol import TURNED, Finding
+from detector.online.protocol import AFTER, AFTER_S, TURNED, Finding
 from detector.wording import duration
 from shared import codec
 from shared.clock import MICROSECONDS_PER_SECOND
@@ -76,11 +76,13 @@ class Teller:
                 emissions.append(Emission(turn.row, self._closed(turn)))
                 continue
             try:
-                event = self._anomaly(turn)
+                event = self._sequel(turn) if turn.is_sequel else self._anomaly(turn)
             except Exception as error:  # noqa: BLE001 - a detector's sentence may raise too: quarantine
                 self._mute(turn, error, verdicts)
             else:
-                self._lane.episodes.told(turn.slot, event)
+                # What followed says less about the episode than its strangest trade: that is told at its end.
+                if not turn.is_sequel:
+                    self._lane.episodes.told(turn.slot, event)
                 emissions.append(Emission(turn.row, event))
         return [*self._told(self._changes), *emissions]
 
@@ -90,15 +92,25 @@ class Teller:
 
     def _verdicts(self) -> Verdicts:
         judgement, judge, evidence = self._judgement, self._lane.judge, self._evidence
+        bars = bars_of(judge.kind)
         if judge.decides_on == "rarity":
-            over = judgement.rarities <= evidence.daily.thresholds
-            held = judgement.rarities <= HELD_RARITY * evidence.daily.thresholds
+            over = judgement.rarities <= bars.opens * evidence.daily.thresholds
+            held = judgement.rarities <= bars.holds * evidence.daily.thresholds
+            held &= judgement.eligible | (not bars.joins)
         else:
             over = judgement.scores >= judge.threshold
             held = judgement.scores >= HELD_SCORE * judge.threshold
         over &= judgement.eligible
         turned = judgement.notes[TURNED] == 1.0 if TURNED in judgement.notes else np.zeros_like(over)
-        return Verdicts(evidence.clock_us, over, held, judgement.scores, judgement.rarities, turned)
+        return Verdicts(
+            evidence.clock_us,
+            over,
+            held,
+            judgement.scores,
+            judgement.rarities,
+            turned,
+            _after_us(judgement, evidence.clock_us),
+        )
 
     def _silence(self, verdicts: Verdicts) -> None:
         """Hear nothing of markets where the lane is muted, until it is released."""
@@ -130,7 +142,9 @@ class Teller:
         trade = self._evidence.batch.trade(row)
         finding = self._finding(row, trade)
         by_rarity = judge.decides_on == "rarity"
-        threshold = float(self._evidence.daily.thresholds[row]) if by_rarity else judge.threshold
+        threshold = judge.threshold
+        if by_rarity:
+            threshold = bars_of(judge.kind).opens * float(self._evidence.daily.thresholds[row])
         identity = self._identify(trade, turn.episode.phase)
         now_us = int(self._evidence.clock_us[row])
         return Anomaly(
@@ -155,11 +169,7 @@ class Teller:
             window=Window(
                 start_us=max(0, now_us - round(judge.window_s * MICROSECONDS_PER_SECOND)), end_us=now_us
             ),
-            features={
-                name: finding.features[name]
-                for name in dict.fromkeys((*judge.columns, *_CONTEXT, *judgement.notes))
-                if name != TURNED
-            },
+            features=self._told_features(finding),
             contributions=finding.contributions,
             reason=judge.sentence(finding),
             # An episode that somebody was alerted to stays one, whatever is on trial since.
@@ -167,20 +177,48 @@ class Teller:
             episode=msgspec.structs.replace(turn.episode, episode_id=turn.episode.episode_id or identity),
         )
 
-    def _finding(self, row: int, trade: Trade) -> Finding:
+    def _told_features(self, finding: Finding) -> dict[str, float]:
+        names = dict.fromkeys((*self._lane.judge.columns, *_CONTEXT, *self._judgement.notes))
+        return {name: finding.features[name] for name in names if name in finding.features}
+
+    def _finding(self, row: int, trade: Trade, *, is_sequel: bool = False) -> Finding:
         judgement, evidence = self._judgement, self._evidence
         rarity = float(judgement.rarities[row])
         return Finding(
             symbol=trade.symbol,
             price=trade.price,
             features=dict(zip(evidence.names, evidence.rows[row].tolist(), strict=True))
-            | {name: float(values[row]) for name, values in judgement.notes.items()},
+            | {
+                name: float(values[row])
+                for name, values in judgement.notes.items()
+                if name != TURNED and (is_sequel or not name.startswith(AFTER))
+            },
             contributions=dict(zip(self._lane.judge.columns, judgement.explain(row).tolist(), strict=True)),
             score=float(judgement.scores[row]),
             usual_score=float(judgement.usual[row]),
             rarity=None if math.isnan(rarity) else rarity,
             trades_per_day=float(evidence.daily.trades[row]),
             notional_per_day=float(evidence.daily.notional[row]),
+        )
+
+    def _sequel(self, turn: Turn) -> Anomaly:
+        """Return what followed a trade of the episode; how strange that was stays as it was told."""
+        told = turn.told
+        assert told is not None
+        trade = self._evidence.batch.trade(turn.row)
+        finding = self._finding(turn.row, trade, is_sequel=True)
+        now_us = int(self._evidence.clock_us[turn.row])
+        start_us = now_us - round(finding.features[AFTER_S] * MICROSECONDS_PER_SECOND)
+        return msgspec.structs.replace(
+            told,
+            anomaly_id=self._identify(trade, "sequel"),
+            event_time_us=trade.event_time_us,
+            trade_id=trade.trade_id,
+            price=trade.price,
+            window=Window(start_us=max(0, start_us), end_us=now_us),
+            features=self._told_features(finding),
+            reason=self._lane.judge.sentence(finding),
+            episode=turn.episode,
         )
 
     def _closed(self, turn: Turn) -> Anomaly:
@@ -203,7 +241,7 @@ class Teller:
             episode=episode,
         )
 
-    def _identify(self, trade: Trade, phase: EpisodePhase) -> str:
+    def _identify(self, trade: Trade, phase: str) -> str:
         return codec.anomaly_id(
             fingerprint=self._lane.fingerprint,
             exchange=trade.exchange,
@@ -227,3 +265,14 @@ class Teller:
             released=change.is_release,
             until_us=change.until_us,
         )
+
+
+def _after_us(judgement: Judgement, clock_us: IntVector) -> IntVector:
+    """Return the event times of the trades whose sequels rows bring; -1 for none."""
+    after_us = np.full(len(clock_us), -1, np.int64)
+    if AFTER_S in judgement.notes:
+        at = np.flatnonzero(judgement.notes[AFTER_S] > 0.0)
+        after_us[at] = clock_us[at] - np.round(judgement.notes[AFTER_S][at] * MICROSECONDS_PER_SECOND).astype(
+            np.int64
+        )
+    return after_us

@@ -28,6 +28,10 @@ DecidesOn = Literal["rarity", "score"]
 Scale = Literal["log", "unit"]
 # The note that says where a running episode has something new to tell (1), however strange the trade.
 TURNED: Final = "turned"
+# Notes that begin so are about an order before the row, whose sequel the row brings; `AFTER_S` says how many
+# seconds before, and 0 where there is none.
+AFTER: Final = "after_"
+AFTER_S: Final = "after_s"
 
 
 class Fault(NamedTuple):
@@ -58,7 +62,8 @@ class Scored(NamedTuple):
         faults: markets that the detector could not take, in the order of their rows; in such a market's
             run nothing from that row on was scored or learned (NaN, not eligible).
         notes: n numbers each, by name, that the detector's sentence needs beside the features; `TURNED` is
-            one of them where an episode goes through phases.
+            one of them where an episode goes through phases, `AFTER_S` where what followed an anomaly is
+            told: of an episode that it belongs to, in the same sentence method.
     """
 
     scores: FloatVector

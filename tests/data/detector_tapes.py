@@ -16,7 +16,7 @@ START_US = 1_760_054_400_000_000
 
 # Small memories, so that everything warms up, turns over and is forgotten within a few hundred trades.
 SMALL = EngineParams(
-    enabled=("zscore", "forest", "combined", "whale", "flash_crash"),
+    enabled=("zscore", "forest", "combined", "whale", "flash_crash", "spike"),
     budget_per_day=1_000.0,
     min_move_pct=0.05,
     zscore_window_trades=50,
@@ -26,6 +26,7 @@ SMALL = EngineParams(
     flash_crash_drop_pct=2.0,
     wash_window_trades=128,
     whale_min_notional=1_000.0,
+    whale_quiet_s=70.0,
     episode_quiet_s=20.0,
 )
 

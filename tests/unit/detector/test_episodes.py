@@ -45,6 +45,7 @@ def verdicts(
     scores: list[float] | None = None,
     rarities: list[float] | None = None,
     turned: list[bool] | None = None,
+    after_us: list[int] | None = None,
 ) -> Verdicts:
     n = len(times_us)
     return Verdicts(
@@ -54,6 +55,7 @@ def verdicts(
         np.array(scores or [1.0] * n),
         np.array(rarities or [1e-4] * n),
         np.array(turned or [False] * n),
+        np.array(after_us or [-1] * n, np.int64),
     )
 
 

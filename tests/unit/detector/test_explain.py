@@ -27,7 +27,7 @@ def test_a_crash_is_explained_by_every_detector() -> None:
     assert found.trade.event_time_us == TRADES[905].event_time_us
     crashed = verdicts["flash_crash"]
     assert crashed.conclusion.startswith("anomaly: 2.")
-    assert (crashed.threshold, crashed.meets_floors) == (2.0, True)
+    assert (crashed.threshold, crashed.meets_floors) == (1.0, True)
     assert sum(verdicts["zscore"].contributions.values()) == pytest.approx(1.0)
     assert "flash_crash" in {event.detector for event in found.anomalies}
 
