@@ -11,6 +11,7 @@ import typer
 
 from benchmarks import arbitrage as arbitrage_benchmark
 from benchmarks import calibration as calibration_benchmark
+from benchmarks import crashes as crashes_benchmark
 from benchmarks import engine as engine_benchmark
 from benchmarks import forest as forest_benchmark
 from benchmarks import nab as nab_benchmark
@@ -18,6 +19,7 @@ from benchmarks import pipeline as pipeline_benchmark
 from benchmarks import pumps as pumps_benchmark
 from benchmarks import snapshots as snapshots_benchmark
 from benchmarks import wash as wash_benchmark
+from benchmarks import whales as whales_benchmark
 from benchmarks import windows as windows_benchmark
 from benchmarks.pictures import PlotOption
 from benchmarks.report import WriteOption
@@ -109,6 +111,17 @@ def wash(
 ) -> None:
     """Whether the score for wash trading tells a washed market from all other recordings."""
     wash_benchmark.run(reference=reference, plot=plot, write=write)
+
+
+def crashes(plot: PlotOption = None, write: WriteOption = None) -> None:
+    """Flash crashes found, how soon, and alarms where there are none, on recordings and minute bars."""
+    crashes_benchmark.run(plot=plot, write=write)
+
+
+@app.command()
+def whales(plot: PlotOption = None, write: WriteOption = None) -> None:
+    """Whale alarms against the budget, and whether a day's largest trades are among them."""
+    whales_benchmark.run(plot=plot, write=write)
 
 
 @app.command()

@@ -53,7 +53,7 @@ def opened(trades: list[Trade], params: EngineParams = PARAMS) -> list[str]:
 def judged(rows: np.ndarray[tuple[int, int], np.dtype[np.float64]], **changes: float) -> list[float]:
     crash = FlashCrash(FlashCrashParams(**changes), features=FEATURES)  # type: ignore[arg-type]
     crash.open(0, identity="")
-    return crash.score_learn(Runs.single(0, len(rows)), rows).scores.tolist()
+    return [float(score) for score in crash.score_learn(Runs.single(0, len(rows)), rows).scores]
 
 
 def test_a_fall_recovers_and_is_over_as_one_episode() -> None:

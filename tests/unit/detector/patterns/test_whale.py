@@ -57,8 +57,8 @@ def test_fills_of_one_instant_and_side_are_one_order() -> None:
 
 
 def test_equal_slices_are_one_order() -> None:
-    slices = [(20.0 * n, -4, 0) for n in range(5)]
-    others = [(20.0 * n + k, 0.1 + 0.01 * k, 0) for n in range(5) for k in range(1, 10)]
+    slices = [(20.0 * n, -4.0, 0.0) for n in range(5)]
+    others = [(20.0 * n + k, 0.1 + 0.01 * k, 0.0) for n in range(5) for k in range(1, 10)]
     scored = judged(sorted(slices + others))
     assert scored.scores[::10].tolist() == [400, 400, 1_200, 1_600, 2_000]
     assert np.flatnonzero(scored.eligible).tolist() == [20, 30, 40]
@@ -154,11 +154,13 @@ def test_a_clock_that_is_set_back_forgets_orders() -> None:
     assert all(AFTER_S not in event.features for event in told([*trades[:5_001], *back]))
 
 
-def finding(*, usual: float = 30_111.0, symbol: str = "BTC-USDT", **features: float) -> Finding:
+def finding(
+    features: dict[str, float] | None = None, *, usual: float = 30_111.0, symbol: str = "BTC-USDT"
+) -> Finding:
     return Finding(
         symbol=symbol,
         price=100.0,
-        features={"signed_flow": 1.0} | features,
+        features={"signed_flow": 1.0} | (features or {}),
         contributions={"notional": 1.0},
         score=1_234_567.0,
         usual_score=usual,
@@ -181,7 +183,7 @@ def finding(*, usual: float = 30_111.0, symbol: str = "BTC-USDT", **features: fl
 )
 def test_the_sentence_says_how_it_was_split(features: dict[str, float], order: str) -> None:
     whale = Whale(WhaleParams(), features=WHALE_FEATURES)
-    assert whale.sentence(finding(**features)) == (
+    assert whale.sentence(finding(features)) == (
         f"BTC-USDT: {order}, 41 times the usual size; something this large happens about once in 3 days."
     )
 
@@ -206,7 +208,7 @@ def test_the_usual_size_and_the_quote_may_be_unknown() -> None:
 def test_the_sequel_says_what_the_price_did(at_once: float, left: float, words: str) -> None:
     whale = Whale(WhaleParams(), features=WHALE_FEATURES)
     after = {AFTER_S: 60.0, "after_order": -1_143_000.0, "after_at_once": at_once, "after_left": left}
-    assert whale.sentence(finding(**after)) == f"BTC-USDT, after a sell of 1,143,000 USDT: {words}."
+    assert whale.sentence(finding(after)) == f"BTC-USDT, after a sell of 1,143,000 USDT: {words}."
 
 
 def test_odd_numbers_stay_finite() -> None:
