@@ -15,8 +15,8 @@ fading mean): a return from a spike is no crash, and a recovery no spike.
 
 Phases: a fall begins with the score, when nine tenths of it have been there for 5 s, or at one and a half.
 What followed is told once: when half of it has come back for 10 s, or after 10 min without a new low; and
-again only after a low that is a quarter deeper. It is over when nine tenths are back a minute after the low or later, half an hour
-after the last low, or when nobody trades for as long as closes an episode.
+again only after a low that is a quarter deeper. It is over when nine tenths are back a minute after the low
+or later, half an hour after the last low, or when nobody trades for as long as closes an episode.
 
 Warm-up: an hour of minutes with trades, until which only the fixed rule speaks.
 

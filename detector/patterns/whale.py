@@ -16,7 +16,8 @@ is told with what followed it, and alerts nobody again unless it is more severe.
 
 Warm-up: none of its own; the calibrator's.
 
-Cost: a dozen operations per trade, and a look into a table of 16 for those of twice the mean size. Memory: 0.9 kB per market.
+Cost: a dozen operations per trade, and a look into a table of 16 for those of twice the mean size. Memory:
+0.9 kB per market.
 
 Blind spots: an order in unequal pieces over time; two takers at one instant count as one; a market where
 everybody trades the same round quantity.
