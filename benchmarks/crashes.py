@@ -39,6 +39,8 @@ _QUIET_UNTIL_US: Final = 1_760_128_200_000_000
 _LEVEL_UNTIL_US: Final = 1_760_129_100_000_000
 _DEEP: Final = 0.05
 _BAR_TRADES: Final = 12
+# The pumps come after about twelve.
+_ORDINARY_DAYS: Final = 10
 _BATCH: Final = 20_000
 # Depth asked for by the defaults: within five minutes, and within half an hour.
 _FLOORS: Final = (0.04, 0.05)
@@ -122,6 +124,9 @@ def run(*, plot: Path | None, write: Path | None) -> None:
         ),
         Table(title="days without a crash, defaults", rows=[_calm_row(day) for day in calm]),
     ]
+    thin = sorted((folder / "pumps" / "trades").glob("*.csv.zst"))
+    if thin:
+        tables.append(_thin_table(thin))
     if labels.exists():
         known = read_labels(labels)
         tables += [_bars_table(bars, known), _floors_table(known)]
@@ -219,6 +224,22 @@ def _calm_row(day: Day) -> Row:
     date = pd.Timestamp(int(day.times_us[0]), unit="us").date()
     counts = {name: len(day.opened(kind)) for name, kind in (("crashes", "flash_crash"), ("spikes", "spike"))}
     return Row(name=f"{day.name} {date}", values=counts)
+
+
+def _thin_table(paths: Sequence[Path]) -> Table:
+    """Count what is told of thin markets in ordinary life, before they are pumped."""
+    counts, days = dict.fromkeys(("flash_crash", "spike"), 0), 0.0
+    for path in paths:
+        day = recorded(path)
+        until_us = int(day.times_us[0]) + _ORDINARY_DAYS * MICROSECONDS_PER_DAY
+        days += _ORDINARY_DAYS
+        for kind in counts:
+            counts[kind] += sum(at < until_us for at in day.opened(kind))
+    return Table(
+        title=f"thin markets, the first {_ORDINARY_DAYS} days of {len(paths)} recordings, defaults",
+        rows=[Row(name=kind, values={"per_market_and_day": count / days}) for kind, count in counts.items()],
+        note="nothing is labelled there: whatever is told counts",
+    )
 
 
 def read_labels(path: Path) -> list[Label]:
