@@ -258,11 +258,16 @@ class FragileOne:
         return self._whale.sentence(finding)
 
 
+# Whales that end as soon as all else: an object per market cannot ask for more.
+BRIEF = dataclasses.replace(SMALL, whale_quiet_s=SMALL.episode_quiet_s)
+
+
 def whale(kind: type[Whale]) -> Whale:
-    return kind(WhaleParams(min_notional=SMALL.whale_min_notional), features=SMALL.features.names)
+    params = WhaleParams(min_notional=BRIEF.whale_min_notional, quiet_s=BRIEF.whale_quiet_s)
+    return kind(params, features=BRIEF.features.names)
 
 
-def broken_engine(kind: type[Whale | FragileOne], params: EngineParams = SMALL) -> Engine:
+def broken_engine(kind: type[Whale | FragileOne], params: EngineParams = BRIEF) -> Engine:
     stage = whale(kind) if issubclass(kind, Whale) else PerMarket(lambda _: FragileOne())
     return Engine(params, detectors={"whale": stage})
 
@@ -288,7 +293,7 @@ def test_a_detector_that_raises_is_stopped_and_the_others_go_on(
         ("whale", "BTC-USDT", 700)
     ]
     assert quarantines[0].error in {"ArithmeticError: too large for me", "LookupError: no words"}
-    sound = Engine(SMALL)
+    sound = Engine(BRIEF)
     expected = sound.on_batch(trades)
     assert judged(events, but="whale") == judged([*expected, *sound.on_batch(others)], but="whale")
     # Before it broke, it told what it always does; an episode that was open still closes.
@@ -347,7 +352,7 @@ def test_there_is_no_other_level(level: int) -> None:
         Engine(SMALL).shed(level)
 
 
-PAROLED = dataclasses.replace(SMALL, parole_s=40.0)
+PAROLED = dataclasses.replace(BRIEF, parole_s=40.0)
 
 
 def paroled_tape() -> list[Trade]:
