@@ -50,7 +50,7 @@ def test_one_hit_one_miss_one_false_alarm(recording: Path, truth: Path, tmp_path
     folder = tmp_path / "new" / "report"
     code, told = run(
         recording, "--truth", truth, "--report", folder, "--against", "percent", "--against",
-        "flash_crash_drop_pct=15",
+        "flash_crash_min_drop_pct=15",
     )  # fmt: skip
     assert code == 0, told
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -58,7 +58,7 @@ def test_one_hit_one_miss_one_false_alarm(recording: Path, truth: Path, tmp_path
     assert [score["contestant"] for score in report["scores"]] == [
         "settings",
         "percent",
-        "flash_crash_drop_pct=15",
+        "flash_crash_min_drop_pct=15",
     ]
     assert [len(ours[name]) for name in ("hits", "missed", "false")] == [1, 1, 1]
     assert ours["hits"][0]["start"].startswith("2025-10-10 20:00:00")
@@ -70,9 +70,9 @@ def test_one_hit_one_miss_one_false_alarm(recording: Path, truth: Path, tmp_path
     days = (48 * 0.85 - 2 * 61 / 60) / 24
     assert ours["watched_market_days"] == pytest.approx(days, abs=1e-3)
     assert measures["false_per_market_day"] == pytest.approx(1 / days, rel=1e-3)
-    # 10 % of a fall by 20 % in 60 s.
-    assert measures["delay_p50_s"] == pytest.approx(30.0, abs=10.0)
-    assert deeper["measures"]["delay_p50_s"]["value"] == pytest.approx(50.0, abs=10.0)
+    # 3 % of a fall by 20 % in 60 s, and 10 % by the fixed rule; confirmed by the next trade.
+    assert measures["delay_p50_s"] == pytest.approx(15.0, abs=6.0)
+    assert deeper["measures"]["delay_p50_s"]["value"] == pytest.approx(35.0, abs=6.0)
     assert percent["measures"]["delay_p50_s"]["value"] < measures["delay_p50_s"]
     assert "flash_crash" in told
     assert "0.500" in told
@@ -128,7 +128,7 @@ def test_wrong_questions_are_told_apart(
 
 def test_settings_from_a_file(recording: Path, truth: Path, tmp_path: Path) -> None:
     path = tmp_path / "other.yaml"
-    path.write_text("detector_flash_crash_drop_pct: 25\n", encoding="utf-8")
+    path.write_text("detector_flash_crash_drop_pct: 30\ndetector_flash_crash_min_drop_pct: 30\n", encoding="utf-8")
     code, told = run(recording, "--truth", truth, "--report", tmp_path, "--against", path)
     assert code == 0, told
     ours, other = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["scores"]
