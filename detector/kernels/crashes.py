@@ -40,8 +40,7 @@ NOTES: Final = 10 + len(WINDOWS_S)
 QUIET, FALLING, FOLLOWED, OVER = range(4)
 
 _SHORT_S: Final = 10.0
-_LONG_S: Final = 60.0
-# Parts of 10 s in the first two windows; the third has as many minutes.
+# Parts of 10 s in a minute, the first window; the second has `_PARTS` of them, the third as many minutes.
 _FEW: Final = 6
 _SHORT_HIGHS: Final = _RINGS
 _SHORT_TIMES: Final = _RINGS + _PARTS
@@ -86,6 +85,12 @@ def restart(memory: FloatVector) -> None:
     memory[SHORT_TOP] = memory[LONG_TOP] = _NONE
     memory[TOPS:WEIGHT] = _NONE
     memory[_RINGS:] = _NONE
+
+
+@njit(cache=True)
+def _is_running(memory: FloatVector) -> bool:
+    """Return whether a fall runs; a set of phases to look it up in would be made anew at every trade."""
+    return bool(memory[PHASE] == FALLING or memory[PHASE] == FOLLOWED)  # noqa: PLR1714 - see above
 
 
 @njit(cache=True)
@@ -137,8 +142,9 @@ def _sample(memory: FloatVector, minutes: int, known_after: float) -> None:
 @njit(cache=True)
 def _pass_time(memory: FloatVector, now_s: float, known_after: float) -> None:
     """Turn to the parts that a trade falls into."""
-    at_s = min(max(now_s, 0.0), _LATEST_S)
-    short, long = int(at_s // _SHORT_S), int(at_s // _LONG_S)
+    # Whole parts by a cast: a floor division of floats costs as much as all the rest.
+    short = int(min(max(now_s, 0.0), _LATEST_S) / _SHORT_S)
+    long = short // _FEW
     if memory[SEEN] == 0.0:
         memory[SEEN], memory[SHORT], memory[LONG] = 1.0, short, long
         memory[SAMPLED] = memory[LEVEL] = 0.0
@@ -211,7 +217,7 @@ def _take(memory: FloatVector, row: FloatVector, direction: float, limits: Float
     now_s = row[TIME]
     if now_s < memory[LAST_S]:
         restart(memory)
-    if memory[PHASE] in {FALLING, FOLLOWED} and now_s - memory[LAST_S] >= limits[11] - _MICROSECOND:
+    if _is_running(memory) and now_s - memory[LAST_S] >= limits[11] - _MICROSECOND:
         memory[PHASE] = OVER
     _pass_time(memory, now_s, limits[7])
     moved = min(max(row[LOG_RETURN], -_LARGEST_RETURN), _LARGEST_RETURN)
@@ -326,8 +332,8 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
             score = measured[1, rule]
             if _may_begin(memory, row, height, measured, rule, limits):
                 _begin(memory, row, rule, height, measured[0])
-            is_turned = memory[PHASE] in {FALLING, FOLLOWED} and _go_on(memory, row[TIME], height, limits)
-            eligible[i] = memory[PHASE] in {FALLING, FOLLOWED}
+            is_turned = _is_running(memory) and _go_on(memory, row[TIME], height, limits)
+            eligible[i] = _is_running(memory)
             if eligible[i]:
                 _peak(memory, measured, rule)
                 scores[i] = memory[PEAK]
