@@ -90,7 +90,7 @@ def restart(memory: FloatVector) -> None:
 @njit(cache=True)
 def _is_running(memory: FloatVector) -> bool:
     """Return whether a fall runs; a set of phases to look it up in would be made anew at every trade."""
-    return bool(memory[PHASE] == FALLING or memory[PHASE] == FOLLOWED)  # noqa: PLR1714 - see above
+    return bool(memory[PHASE] == FALLING or memory[PHASE] == FOLLOWED)
 
 
 @njit(cache=True)

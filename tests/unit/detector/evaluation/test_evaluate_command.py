@@ -128,7 +128,9 @@ def test_wrong_questions_are_told_apart(
 
 def test_settings_from_a_file(recording: Path, truth: Path, tmp_path: Path) -> None:
     path = tmp_path / "other.yaml"
-    path.write_text("detector_flash_crash_drop_pct: 30\ndetector_flash_crash_min_drop_pct: 30\n", encoding="utf-8")
+    path.write_text(
+        "detector_flash_crash_drop_pct: 30\ndetector_flash_crash_min_drop_pct: 30\n", encoding="utf-8"
+    )
     code, told = run(recording, "--truth", truth, "--report", tmp_path, "--against", path)
     assert code == 0, told
     ours, other = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["scores"]
