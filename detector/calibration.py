@@ -55,6 +55,7 @@ from detector.arrays import (
 )
 from detector.kernels import rarity as kernel
 from detector.kernels.rarity import BINS, BODY_BINS, FIT_SIZE, RESOLUTION, USUAL, Counts
+from detector.kernels.vectors import prefetch
 from detector.online.protocol import Scale
 from detector.runs import Runs
 from shared.clock import MICROSECONDS_PER_DAY, MICROSECONDS_PER_SECOND
@@ -71,8 +72,13 @@ _PARTS: Final = 8
 _UNIT_MOST: Final = 16.0
 _LONGEST_FADE: Final = 50.0
 
-_SEEN, _PART, _TOP, _BEFORE = range(4)
-_UNIT, _TRADES = range(2)
+# Of a market: its places and a height for every part of time; and its fit, with what grows as the past fades.
+_SEEN, _PART, _TOP, _BEFORE, _HEIGHTS = range(5)
+_MARKS: Final = _HEIGHTS + _PARTS
+_FITS: Final = FIT_SIZE + 2
+# Of so many scores ahead, what they touch is fetched from memory early.
+_FETCHED: Final = 16
+_UNIT, _TRADES = FIT_SIZE, FIT_SIZE + 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,29 +126,80 @@ class Calibrated(NamedTuple):
 
 
 @njit(cache=True)
-def _advance(part: int, heights: IntVector, place: IntVector) -> int:
-    """Move on to another part of event time; return by how many parts."""
-    step = part - place[_PART]
-    if 0 < step < _PARTS:
-        for later in range(place[_PART] + 1, part + 1):
-            heights[later % _PARTS] = -1
-    else:
-        # A long silence; or the market's clock was set back, and nothing says how long it was silent.
-        heights[:] = -1
-    place[_PART] = part
-    place[_BEFORE] = heights.max()
-    return int(step)
+def _move_on(part: int, step: int, marks: IntVector) -> int:
+    """Forget what is older than all parts of time, and return the highest bin of what is not; -1: none."""
+    # Nothing is left after a long silence; nor when the market's clock was set back, as then nothing says how
+    # long it was silent.
+    gone = step if 0 < step < _PARTS else _PARTS
+    highest = -1
+    for k in range(_PARTS):
+        at = _HEIGHTS + (part - k) % _PARTS
+        if k < gone:
+            marks[at] = -1
+        highest = max(highest, marks[at])
+    return highest
 
 
 @njit(cache=True)
-def _reach(b: int, unit: float, reached: Counts, heights: IntVector, place: IntVector) -> None:
+def _reach(before: int, b: int, unit: float, reached: Counts) -> None:
     """Begin an episode at every level up to a bin that has not been reached lately."""
-    for level in range(place[_BEFORE] + 1, b + 1):
+    # Unsigned: a place that may be negative keeps the compiler from adding to several at once.
+    for level in range(np.uint64(before + 1), np.uint64(b + 1)):
         reached[level] += np.float32(unit)
-    place[_BEFORE] = max(place[_BEFORE], b)
-    place[_TOP] = max(place[_TOP], b)
-    at = place[_PART] % _PARTS
-    heights[at] = max(heights[at], b)
+
+
+@njit(cache=True)
+def _next_refit(seen: int, warm_up: int) -> int:
+    """Return after how many scores the next refit comes."""
+    if seen < warm_up:
+        return warm_up
+    young = seen + _REFIT_YOUNG - (seen - warm_up) % _REFIT_YOUNG
+    if young < _YOUNG:
+        return young
+    seen = max(seen, _YOUNG - 1)
+    return seen + _REFIT - (seen - warm_up) % _REFIT
+
+
+@njit(cache=True)
+def _scale_down(reached: Counts, body: FloatVector, unit: float) -> None:
+    """Count in other units; loops, because whole arrays would slow the caller down at every trade."""
+    for level in range(reached.shape[0]):
+        reached[level] /= np.float32(unit)
+    for b in range(body.shape[0]):
+        body[b] /= unit
+
+
+@njit(cache=True)
+def _locate(scores: FloatVector, is_log: bool, positions: FloatVector) -> None:  # noqa: FBT001 - numba passes by position
+    """Write where scores lie, in bins; NaN where there is none."""
+    for i in range(scores.shape[0]):
+        positions[i] = kernel.position(scores[i], is_log) if np.isfinite(scores[i]) else np.nan
+
+
+class _Flat(NamedTuple):
+    """What is kept of all markets, in one dimension."""
+
+    reached: Counts
+    tables: Counts
+    bodies: FloatVector
+    fits: FloatVector
+    marks: IntVector
+
+
+@njit(cache=True)
+def _fetch(flat: _Flat, slot: int, positions: FloatVector, start: int, end: int) -> None:
+    """Have what a market's rows will touch fetched from memory while another one's are calibrated."""
+    place = np.uint64(slot)
+    for k in range(0, _FITS, 8):
+        prefetch(flat.fits, place * np.uint64(_FITS) + np.uint64(k))
+    for k in range(0, _MARKS, 8):
+        prefetch(flat.marks, place * np.uint64(_MARKS) + np.uint64(k))
+    for i in range(start, min(end, start + _FETCHED)):
+        if not np.isnan(positions[i]):
+            b = np.uint64(positions[i])
+            prefetch(flat.reached, place * np.uint64(BINS) + b)
+            prefetch(flat.tables, place * np.uint64(BINS + 1) + b)
+            prefetch(flat.bodies, place * np.uint64(BODY_BINS) + b // np.uint64(BINS // BODY_BINS))
 
 
 @njit(cache=True)
@@ -160,48 +217,56 @@ def _calibrate(  # noqa: PLR0917 - compiled; buffers come by position
     tables: Counts,
     bodies: FloatMatrix,
     fits: FloatMatrix,
-    sums: FloatMatrix,
-    all_heights: IntMatrix,
-    places: IntMatrix,
+    all_marks: IntMatrix,
     rarities: FloatVector,
     usual: FloatVector,
 ) -> None:
     """Answer each score from what came before it, then count it."""
+    _locate(scores, is_log, rarities)
+    flat = _Flat(all_reached.ravel(), tables.ravel(), bodies.ravel(), fits.ravel(), all_marks.ravel())
     for run in range(slots.shape[0]):
         slot = slots[run]
-        reached, table, body, fit = all_reached[slot], tables[slot], bodies[slot], fits[slot]
-        heights, place = all_heights[slot], places[slot]
-        unit, trades = sums[slot, _UNIT], sums[slot, _TRADES]
+        if run + 1 < slots.shape[0]:
+            _fetch(flat, slots[run + 1], rarities, starts[run + 1], starts[run + 2])
+        reached, table, body = all_reached[slot], tables[slot], bodies[slot]
+        fit, marks = fits[slot], all_marks[slot]
+        unit, trades = fit[_UNIT], fit[_TRADES]
+        seen, part, before = marks[_SEEN], marks[_PART], marks[_BEFORE]
+        refit_at = _next_refit(seen, warm_up)
+        part_began_us, height_at = part * part_us, _HEIGHTS + part % _PARTS
         for i in range(starts[run], starts[run + 1]):
-            is_warm = place[_SEEN] >= warm_up
+            is_warm = seen >= warm_up
             usual[i] = fit[USUAL] if is_warm else np.nan
-            rarities[i] = np.nan
-            if not np.isfinite(scores[i]):
+            at = rarities[i]
+            if np.isnan(at):
                 continue
-            part = clock_us[i] // part_us
-            if part != place[_PART]:
-                step = _advance(part, heights, place)
-                if place[_SEEN] > 0 and step > 0:
+            if not 0 <= clock_us[i] - part_began_us < part_us:
+                now = clock_us[i] // part_us
+                step = now - part
+                before = _move_on(now, step, marks)
+                if seen > 0 and step > 0:
                     unit *= np.exp(min(step * growth_of_part, _LONGEST_FADE))
-            at = kernel.position(scores[i], is_log)
-            if is_warm:
-                rarities[i] = kernel.rarity(at, table, fit)
+                part, part_began_us, height_at = now, now * part_us, _HEIGHTS + now % _PARTS
+            rarities[i] = kernel.rarity(at, table, fit) if is_warm else np.nan
             unit *= growth
             trades += unit
             b = int(at)
             body[b // (BINS // BODY_BINS)] += unit
-            _reach(b, unit, reached, heights, place)
+            if b > before:
+                _reach(before, b, unit, reached)
+                before = b
+                marks[_TOP] = max(marks[_TOP], b)
+            marks[height_at] = max(marks[height_at], b)
             if unit > _UNIT_MOST:
-                reached /= np.float32(unit)
-                body /= unit
+                _scale_down(reached, body, unit)
                 trades /= unit
                 unit = 1.0
-            place[_SEEN] += 1
-            every = _REFIT_YOUNG if place[_SEEN] < _YOUNG else _REFIT
-            since = place[_SEEN] - warm_up
-            if since >= 0 and since % every == 0:
-                kernel.refit(reached, body, unit, trades, place[_TOP], is_log, table, fit)
-        sums[slot, _UNIT], sums[slot, _TRADES] = unit, trades
+            seen += 1
+            if seen == refit_at:
+                kernel.refit(reached, body, unit, trades, marks[_TOP], is_log, table, fit)
+                refit_at = _next_refit(seen, warm_up)
+        fit[_UNIT], fit[_TRADES] = unit, trades
+        marks[_SEEN], marks[_PART], marks[_BEFORE] = seen, part, before
 
 
 class Calibrator:
@@ -215,10 +280,8 @@ class Calibrator:
         self._reached: Counts = np.zeros((0, BINS), np.float32)
         self._tables: Counts = np.zeros((0, BINS + 1), np.float32)
         self._bodies = np.zeros((0, BODY_BINS), np.float64)
-        self._fits = np.zeros((0, FIT_SIZE), np.float64)
-        self._sums = np.zeros((0, 2), np.float64)
-        self._heights = np.zeros((0, _PARTS), np.int64)
-        self._places = np.zeros((0, 4), np.int64)
+        self._fits = np.zeros((0, FIT_SIZE + 2), np.float64)
+        self._marks = np.zeros((0, _MARKS), np.int64)
 
     def open(self, slot: int, *, identity: str) -> None:  # noqa: ARG002 - nothing here is random
         """Begin with nothing known."""
@@ -226,13 +289,11 @@ class Calibrator:
         self._tables = resized(self._tables, slot)
         self._bodies = resized(self._bodies, slot)
         self._fits = resized(self._fits, slot)
-        self._sums = resized(self._sums, slot)
-        self._heights = resized(self._heights, slot)
-        self._places = resized(self._places, slot)
+        self._marks = resized(self._marks, slot)
         self._reached[slot], self._tables[slot], self._bodies[slot], self._fits[slot] = 0.0, 0.0, 0.0, 0.0
-        self._sums[slot] = (1.0, 0.0)
-        self._heights[slot] = -1
-        self._places[slot] = (0, 0, 0, -1)
+        self._fits[slot, _UNIT] = 1.0
+        self._marks[slot] = 0
+        self._marks[slot, _BEFORE:] = -1
 
     def close(self, slot: int) -> None:
         """Free a slot; its next market begins with nothing known."""
@@ -260,9 +321,7 @@ class Calibrator:
             self._tables,
             self._bodies,
             self._fits,
-            self._sums,
-            self._heights,
-            self._places,
+            self._marks,
             rarities,
             usual,
         )
@@ -276,11 +335,11 @@ class Calibrator:
             **_steps(self._tables[slot], "table"),
             "body_bins": body.astype(np.int64),
             "body_trades": self._bodies[slot, body],
-            "fit": self._fits[slot].copy(),
-            "heights": self._heights[slot].copy(),
-            "places": self._places[slot].copy(),
-            "unit": float(self._sums[slot, _UNIT]),
-            "trades": float(self._sums[slot, _TRADES]),
+            "fit": self._fits[slot, :FIT_SIZE].copy(),
+            "heights": self._marks[slot, _HEIGHTS:].copy(),
+            "places": self._marks[slot, :_HEIGHTS].copy(),
+            "unit": float(self._fits[slot, _UNIT]),
+            "trades": float(self._fits[slot, _TRADES]),
         }
 
     def load_state(self, slot: int, state: State) -> None:
@@ -289,11 +348,11 @@ class Calibrator:
         Raises:
             ValueError: it is damaged.
         """
-        body = loaded(state, "body_bins", self._places, shape=(-1,))
+        body = loaded(state, "body_bins", self._marks, shape=(-1,))
         _check_bins(body, "body_bins", BODY_BINS)
-        body_trades = loaded(state, "body_trades", self._sums, shape=body.shape)
-        heights = loaded(state, "heights", self._heights, shape=(_PARTS,))
-        places = loaded(state, "places", self._places, shape=(4,))
+        body_trades = loaded(state, "body_trades", self._bodies, shape=body.shape)
+        heights = loaded(state, "heights", self._marks, shape=(_PARTS,))
+        places = loaded(state, "places", self._marks, shape=(_HEIGHTS,))
         if (
             max(heights.max(), places[_TOP], places[_BEFORE]) >= BINS
             or min(heights.min(), places[_BEFORE]) < -1
@@ -305,9 +364,9 @@ class Calibrator:
         self._tables[slot] = _dense(state, "table", BINS + 1)
         self._bodies[slot] = 0.0
         self._bodies[slot, body] = body_trades
-        self._fits[slot] = loaded(state, "fit", self._fits, shape=(FIT_SIZE,))
-        self._sums[slot] = (loaded_float(state, "unit"), loaded_float(state, "trades"))
-        self._heights[slot], self._places[slot] = heights, places
+        self._fits[slot, :FIT_SIZE] = loaded(state, "fit", self._fits, shape=(FIT_SIZE,))
+        self._fits[slot, FIT_SIZE:] = (loaded_float(state, "unit"), loaded_float(state, "trades"))
+        self._marks[slot] = (*places, *heights)
 
 
 def _steps(counts: Counts, name: str) -> State:

@@ -65,10 +65,10 @@ def _score_at(at: float, is_log: bool) -> float:  # noqa: FBT001 - numba passes 
 
 
 @njit(cache=True)
-def _median(body: FloatVector, trades: float) -> float:
+def _median(body: FloatVector, trades: float, top: int) -> float:
     """Return the position that half of the trades reach."""
     above = 0.0
-    for b in range(BODY_BINS - 1, -1, -1):
+    for b in range(top // _PER_BODY_BIN, -1, -1):
         if above + body[b] >= 0.5 * trades and body[b] > 0.0:
             # Not quite b: where all of the upper half is in this bin, its lower edge still belongs to it.
             return float((b + 1 - min((0.5 * trades - above) / body[b], 0.999)) * _PER_BODY_BIN)
@@ -133,19 +133,23 @@ def refit(
         fit: as above.
     """
     fit[TRADES] = trades / unit
-    median = _median(body, trades)
+    median = _median(body, trades, top)
     low = int(median) // _PER_BODY_BIN * _PER_BODY_BIN
     fit[MEDIAN] = low
     fit[USUAL] = _score_at(median, is_log)
-    highest = np.float32(0.0)
-    table[top + 1] = highest
+    # Levels are mostly as high as the one above, and a division takes longer than all else.
+    most = known = np.float32(0.0)
+    table[top + 1] = known
     for b in range(top, low - 1, -1):
-        highest = max(highest, np.float32(reached[b] / unit))
-        table[b] = highest
+        if reached[b] > most:
+            most = reached[b]
+            known = np.float32(most / unit)
+        table[b] = known
     _tail(table, top, fit)
     above = 0.0
     for coarse in range(top // _PER_BODY_BIN, low // _PER_BODY_BIN - 1, -1):
-        for fine in range(_PER_BODY_BIN - 1, -1, -1):
+        is_news = (above + body[coarse]) / trades - _BODY_SHARE > 0.0
+        for fine in range(_PER_BODY_BIN - 1 if is_news else -1, -1, -1):
             b = coarse * _PER_BODY_BIN + fine
             share = (above + body[coarse] * (1.0 - fine / _PER_BODY_BIN)) / trades - _BODY_SHARE
             if low <= b <= top and share > 0.0:

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.arrays import FloatVector, IntVector
-from detector.calibration import RESOLUTION, CalibrationParams, Calibrator
+from detector.calibration import RESOLUTION, CalibrationParams, Calibrator, _next_refit
 from detector.kernels import rarity as kernel
+from detector.kernels.rarity import Counts
 from detector.online.protocol import Scale
 from detector.runs import Runs
 
@@ -124,3 +125,49 @@ def test_episodes_are_counted_exactly_at_every_level(seed: int, gap_us: float) -
     parts = times // params.part_us
     for level in range(bins.min(), bins.max() + 2):
         assert calibrator._reached[0][level] == naive_episodes(bins, parts, level)
+
+
+def naive_table(
+    reached: Counts, body: FloatVector, *, unit: float, trades: float, top: int, low: int
+) -> Counts:
+    """Return what refitting makes of counts, level by level, however high the one above it is."""
+    table = np.zeros(kernel.BINS + 1, np.float32)
+    width = kernel.BINS // kernel.BODY_BINS
+    highest, above = np.float32(0.0), 0.0
+    for b in range(top, low - 1, -1):
+        coarse, fine = divmod(b, width)
+        above = sum(body[:coarse:-1].tolist())
+        highest = max(highest, np.float32(float(reached[b]) / unit))
+        share = (above + body[coarse] * (1.0 - fine / width)) / trades - 0.05
+        table[b] = max(highest, np.float32(share * share * (trades / unit) if share > 0.0 else 0.0))
+    return table
+
+
+@settings(max_examples=40)
+@given(streams(), scales, st.sampled_from([0.0, 0.5, 0.98]))
+def test_a_refit_finds_at_each_level_what_looking_at_each_level_finds(
+    stream: tuple[FloatVector, IntVector], scale: Scale, atom: float
+) -> None:
+    """Where most scores are one and the same, too."""
+    scores, times = stream
+    scores[np.random.default_rng(1).random(COUNT) < atom] = 0.0
+    calibrator = opened(scale)
+    seen = PARAMS.warm_up_trades + 4 * 256
+    known = np.flatnonzero(np.isfinite(scores))[:seen]
+    assert len(known) == seen
+    calibrator.calibrate(Runs.single(0, seen), scores[known], times[known])
+    state = calibrator.state(0)
+    places, fit = np.asarray(state["places"]), np.asarray(state["fit"])
+    unit, trades, top = float(state["unit"]), float(state["trades"]), int(places[2])
+    low = int(fit[kernel.MEDIAN])
+    reached, body = calibrator._reached[0], calibrator._bodies[0]
+    expected = naive_table(reached, body, unit=unit, trades=trades, top=top, low=low)
+    assert np.array_equal(calibrator._tables[0][low : top + 1], expected[low : top + 1])
+
+
+@given(st.integers(0, 30_000), st.integers(200, 20_000))
+def test_the_next_refit_is_the_next_count_that_is_due(seen: int, warm_up: int) -> None:
+    def is_due(count: int) -> bool:
+        return count >= warm_up and (count - warm_up) % (256 if count < 8_192 else 1_024) == 0
+
+    assert _next_refit(seen, warm_up) == next(count for count in range(seen + 1, 60_000) if is_due(count))
