@@ -12,6 +12,7 @@ import typer
 from benchmarks import arbitrage as arbitrage_benchmark
 from benchmarks import calibration as calibration_benchmark
 from benchmarks import crashes as crashes_benchmark
+from benchmarks import curves as curves_benchmark
 from benchmarks import engine as engine_benchmark
 from benchmarks import forest as forest_benchmark
 from benchmarks import nab as nab_benchmark
@@ -87,6 +88,20 @@ def calibration(
 def pumps(write: WriteOption = None) -> None:
     """Pumps found, how soon, and false alarms before them, on recordings with labels."""
     pumps_benchmark.run(write=write)
+
+
+@app.command()
+def curves(
+    events: Annotated[int, typer.Option(min=4, help="of each scenario and strength")] = 100,
+    days: Annotated[float, typer.Option(min=0.1, help="without events, to count false alarms")] = 7.0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="a quarter of the events, a seventh of the days")
+    ] = False,
+    plot: PlotOption = None,
+    write: WriteOption = None,
+) -> None:
+    """How much of what is hidden in a simulated market is found, against its strength, for every pattern."""
+    curves_benchmark.run(events=events, days=days, quick=quick, plot=plot, write=write)
 
 
 @app.command()

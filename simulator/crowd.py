@@ -5,8 +5,9 @@ per trade (`tapes.py`).
 """
 
 from collections.abc import Iterator
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
@@ -117,20 +118,36 @@ class Crowd:
         """All markets on all venues, in the order in which they are drawn."""
         return [place for market in self._markets for place, _ in market]
 
-    def _flow(self, place: Place, at: int) -> OrderFlow:
-        params = self._params
-        scenarios = Scenarios(
-            params.scenarios,
-            seed=params.seed,
-            symbols=params.symbols,
+    def with_scenarios(self, scenarios: ScenarioParams) -> Self:
+        """Return a copy that goes on from here with other events; this one goes on as before.
+
+        Until an event begins, the trades of both are the same.
+        """
+        twin = copy(self)
+        # In one call, as they share their state.
+        twin._rng, twin._volatility = deepcopy((self._rng, self._volatility))  # noqa: SLF001 - its own
+        twin._markets = [  # noqa: SLF001 - as above
+            [(place, flow.with_scenarios(self._scenarios(scenarios, place, at))) for place, flow in market]
+            for at, market in enumerate(self._markets)
+        ]
+        return twin
+
+    def _scenarios(self, scenarios: ScenarioParams, place: Place, at: int) -> Scenarios:
+        return Scenarios(
+            scenarios,
+            seed=self._params.seed,
+            symbols=self._params.symbols,
             place=at,
             exchange=place.exchange,
-            is_last_venue=place.exchange == params.exchanges[-1],
+            is_last_venue=place.exchange == self._params.exchanges[-1],
         )
+
+    def _flow(self, place: Place, at: int) -> OrderFlow:
+        params = self._params
         return OrderFlow(
             place=place,
             shape=self._shape,
-            scenarios=scenarios,
+            scenarios=self._scenarios(params.scenarios, place, at),
             seed=params.seed,
             first_s=self.first_chunk * self.chunk_s,
             start_us=params.start_us,

@@ -1,7 +1,8 @@
 """One generated market's orders: when they come, on which side, at which price, those of events too."""
 
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -124,6 +125,10 @@ class OrderFlow:
         block = self._executions.block(orders, planned)
         truth = [self._truth(due, effect, orders, block) for due, effect in begun]
         return Drawn(block, truth, Leader(orders.times_s, calm))
+
+    def with_scenarios(self, scenarios: Scenarios) -> Self:
+        """Return a copy that goes on from here with other events; this one goes on as before."""
+        return deepcopy(self, {id(self._scenarios): scenarios})
 
     def _begin(self, end_s: float) -> list[tuple[Due, Effect]]:
         begun = []

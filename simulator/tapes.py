@@ -43,7 +43,7 @@ def stretches(params: MarketParams) -> Iterator[Stretch]:
     end_us = None if params.duration_s is None else params.start_us + round(params.duration_s * 1e6)
     number = 0
     while params.duration_s is None or number * crowd.chunk_s < params.duration_s:
-        yield _stretch(crowd, number, end_us)
+        yield stretch(crowd, number, end_us=end_us)
         number += 1
 
 
@@ -68,14 +68,21 @@ def write_tape(params: MarketParams, folder: Path) -> Written:
         pq.ParquetWriter(folder / TRADES_FILE, parquet.TRADE_SCHEMA) as recording,
         (folder / TRUTH_FILE).open("wb") as truth,
     ):
-        for stretch in stretches(params):
-            recording.write_batch(parquet.from_columns(stretch.trades))
-            truth.writelines(msgspec.json.encode(event) + b"\n" for event in stretch.truth)
-            trades, events = trades + len(stretch.trades), events + len(stretch.truth)
+        for part in stretches(params):
+            recording.write_batch(parquet.from_columns(part.trades))
+            truth.writelines(msgspec.json.encode(event) + b"\n" for event in part.truth)
+            trades, events = trades + len(part.trades), events + len(part.truth)
     return Written(trades, events)
 
 
-def _stretch(crowd: Crowd, number: int, end_us: int | None) -> Stretch:
+def stretch(crowd: Crowd, number: int, *, end_us: int | None = None) -> Stretch:
+    """Return the next stretch of a market.
+
+    Args:
+        crowd: of all markets.
+        number: of its chunk.
+        end_us: when the market ends; None: never.
+    """
     venues = [(place.exchange, place.profile.market) for place in crowd.places]
     parts, truth = [], []
     for place, drawn in crowd.draw(number):

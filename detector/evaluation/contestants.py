@@ -15,7 +15,7 @@ rises for pumps and falls for flash crashes.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
@@ -63,6 +63,7 @@ class EngineRun:
     """
 
     def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
         self._engine = Engine(configuration.params)
         cross = configuration.cross
         self._cross = None if cross is None else CrossEngine(cross)
@@ -92,6 +93,16 @@ class EngineRun:
         elif identity in self._alarms:
             until_us = event.episode.last_us
             self._alarms[identity] = self._alarms[identity]._replace(until_us=until_us)
+
+    def twin(self) -> Self:
+        """Return one that goes on from here, with no alarms so far; this one goes on as before."""
+        twin = type(self)(self._configuration)
+        copies = [(self._engine, twin._engine), (self._cross, twin._cross)]  # noqa: SLF001 - its own
+        for mine, its in copies:
+            if mine is not None and its is not None:
+                for symbol in mine.symbols():
+                    its.restore(symbol, mine.snapshot(symbol))
+        return twin
 
     def forget(self, symbol: str) -> None:
         """Let a market begin anew."""

@@ -1,0 +1,314 @@
+"""Detection curves: how much of what is hidden in a simulated market is found, against how strong it is.
+
+Every scenario of the simulator (`simulator/events/`) is played at several strengths on markets that trade as
+usual. The detectors have seen a quiet day before; each event is played from there, and leaves no trace for
+the next. The same events come at every strength, so that only the strength differs. What is right is decided
+as by `python -m detector evaluate` (`detector/evaluation/matching.py`), with default settings; how many false
+alarms these settings give is counted on quiet weeks of the same markets.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from benchmarks import curve_picture
+from benchmarks.report import Row, Table, show_tables
+from benchmarks.staged import Played, Stage, StageParams, schedule
+from detector.catalogue import CATALOGUE
+from detector.cross.stories import ALL
+from detector.evaluation.events import Alarm, Span, Truth
+from detector.evaluation.intervals import count_interval, share_interval
+from detector.evaluation.matching import Tally, match
+from detector.evaluation.rules import RULES, USUAL, Rule
+from detector.params import EngineParams
+from shared import pictures
+from shared.clock import MICROSECONDS_PER_DAY, MICROSECONDS_PER_SECOND
+from simulator.events.catalogue import scenario
+
+_PATTERNS: Final = tuple(entry.name for entry in CATALOGUE if entry.family == "pattern")
+_VENUES: Final = ("binance", "coinbase")
+_TOGETHER: Final = 16
+_QUIET_MARKETS: Final = 8
+_WARM_UP_DAYS: Final = 1.0
+_BUDGET: Final = EngineParams().budget_per_day
+
+
+class Course(NamedTuple):
+    """One curve.
+
+    Attributes:
+        pattern: to which it belongs.
+        scenario: of the simulator.
+        kind: of the alarms that find it.
+        strengths: at which it is played, in the scenario's unit.
+        about: what the curve is called.
+        is_cross: whether the cross-market step finds it.
+        is_told_of_all: whether alarms name all markets together.
+    """
+
+    pattern: str
+    scenario: str
+    kind: str
+    strengths: tuple[float, ...]
+    about: str
+    is_cross: bool = False
+    is_told_of_all: bool = False
+
+    @property
+    def rule(self) -> Rule:
+        """When an alarm is right; detectors have warmed up before."""
+        return replace(RULES.get(self.kind, USUAL), warm_up_s=0.0)
+
+    @property
+    def unit(self) -> str:
+        """Of the strength."""
+        return scenario(self.scenario).unit
+
+
+COURSES: Final = (
+    Course("pump and dump", "pump_dump", "pump_dump", (1, 2, 4, 6, 8, 12, 16, 32), "pump"),
+    Course("flash crash", "flash_crash", "flash_crash", (4, 6, 8, 9, 10, 11, 12, 16), "crash"),
+    Course(
+        "flash crash",
+        "market_crash",
+        "market_move",
+        (0.5, 0.75, 1, 1.25, 1.5, 2, 4),
+        "crash of all markets, told as one",
+        is_cross=True,
+        is_told_of_all=True,
+    ),
+    Course("whale", "whale", "whale", (2, 4, 8, 16, 32, 64, 128), "whale"),
+    Course("whale", "iceberg", "whale", (2, 4, 8, 16, 32, 64, 128), "iceberg"),
+    Course("wash trading", "wash_trading", "wash_trading", (2, 5, 7, 10, 14, 20, 30, 50), "wash"),
+    Course(
+        "manipulation",
+        "layered_burst",
+        "manipulation",
+        (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),
+        "layered burst",
+        is_cross=True,
+        is_told_of_all=True,
+    ),
+    Course(
+        "arbitrage",
+        "arbitrage",
+        "arbitrage",
+        (60, 80, 90, 100, 110, 120, 160, 300),
+        "divergence",
+        is_cross=True,
+    ),
+)
+
+
+@dataclass(kw_only=True)
+class Curve:
+    """What became of the events of a course.
+
+    Attributes:
+        course: that was played.
+        tallies: by strength.
+    """
+
+    course: Course
+    tallies: dict[float, Tally] = field(default_factory=dict)
+
+    def add(self, strength: float, tally: Tally) -> None:
+        """Take in more events of a strength."""
+        known = self.tallies.get(strength, Tally())
+        self.tallies[strength] = Tally.of_all([known, tally])
+
+    @property
+    def points(self) -> list[curve_picture.Point]:
+        """Recall by strength, in order of strength."""
+        return [
+            curve_picture.Point(strength, tally.recall, *_interval(tally))
+            for strength, tally in sorted(self.tallies.items())
+        ]
+
+
+def run(*, events: int, days: float, quick: bool, plot: Path | None, write: Path | None) -> None:
+    """Play all courses and quiet weeks, print what was found, and draw it.
+
+    Args:
+        events: of each course and strength.
+        days: of the quiet weeks, their first day not included.
+        quick: a quarter of the events, a seventh of the days.
+        plot: picture to write as well.
+        write: Markdown file whose section of this benchmark is replaced.
+    """
+    if plot is not None:
+        pictures.check_path(plot)
+    if quick:
+        events, days = max(events // 4, 1), days / 7.0
+    quiet = quiet_rows(days=days)
+    curves = [Curve(course=course) for course in COURSES]
+    _play_alone([curve for curve in curves if not curve.course.is_cross], events)
+    _play_together([curve for curve in curves if curve.course.is_cross], events)
+    title = f"quiet: {_QUIET_MARKETS} markets on {len(_VENUES)} venues for {days:.3g} days, every detector on"
+    note = f"Alarms per market of a venue and day, 95 % interval. The budget is {_BUDGET:.3g} a day."
+    tables = [Table(title=title, rows=quiet, note=note), *(_table(curve) for curve in curves)]
+    tables.append(
+        Table(title="strength from which half, and nine in ten, are found", rows=_reach_rows(curves))
+    )
+    show_tables("curves", tables, write=write)
+    if plot is not None:
+        curve_picture.draw(plot, _panels(curves))
+
+
+def quiet_rows(*, days: float) -> list[Row]:
+    """Return how many alarms there are where nothing happens: a row per kind, then all of them."""
+    stage = Stage(
+        StageParams(
+            markets=_QUIET_MARKETS,
+            exchanges=_VENUES,
+            enabled=tuple(dict.fromkeys((*EngineParams().enabled, *_PATTERNS))),
+            cross=True,
+            warm_up_s=_WARM_UP_DAYS * 86_400.0,
+        )
+    )
+    first = len(stage.alarms)
+    ends_s = stage.at_s + days * 86_400.0
+    trades = 0
+    while stage.at_s < ends_s:
+        trades += stage.go_on()
+        _tell(f"quiet: day {stage.at_s / 86_400.0 - _WARM_UP_DAYS:.1f} of {days:.3g}, {trades:,} trades")
+    alarms = stage.alarms[first:]
+    market_days = days * _QUIET_MARKETS * len(_VENUES)
+    kinds = dict.fromkeys((*_PATTERNS, *(course.kind for course in COURSES), "combined"))
+    kinds |= dict.fromkeys(alarm.kind for alarm in alarms)
+    rows = [_rate(kind, [a for a in alarms if a.kind == kind], market_days) for kind in kinds]
+    return [*rows, _rate("all together", alarms, market_days)]
+
+
+def _rate(name: str, alarms: Sequence[Alarm], market_days: float) -> Row:
+    low, high = count_interval(len(alarms))
+    values = {"alarms": len(alarms), "a day": len(alarms) / market_days}
+    return Row(name=name, values=values | {"from": low / market_days, "to": high / market_days})
+
+
+def _play_alone(curves: Sequence[Curve], events: int) -> None:
+    """Play what concerns one market: as many markets as events, one on each."""
+    stage = Stage(StageParams(markets=events, enabled=_PATTERNS))
+    for curve in curves:
+        for strength in curve.course.strengths:
+            _tell(f"{curve.course.about}: strength {strength:g}")
+            _play(curve, strength, stage=stage, spread_s=3_600.0, seed=1)
+
+
+def _play_together(curves: Sequence[Curve], events: int) -> None:
+    """Play what concerns several markets, or venues: from later and later on the same quiet market."""
+    stage = Stage(
+        StageParams(
+            markets=_TOGETHER,
+            exchanges=_VENUES,
+            cross=True,
+            trades_per_s=2.0,
+            warm_up_s=7.0 * 3_600.0,
+            stretch_s=300.0,
+        )
+    )
+    number = 0
+    while any(_is_short(curve, events) for curve in curves):
+        number += 1
+        for curve in curves:
+            if _is_short(curve, events):
+                _tell(f"{curve.course.about}: round {number}")
+                for strength in curve.course.strengths:
+                    _play(curve, strength, stage=stage, spread_s=120.0, seed=number)
+        stage.go_on()
+
+
+def _is_short(curve: Curve, events: int) -> bool:
+    first = curve.tallies.get(curve.course.strengths[0], Tally())
+    return first.events < events
+
+
+def _play(curve: Curve, strength: float, *, stage: Stage, spread_s: float, seed: int) -> None:
+    course = curve.course
+    planned = schedule(course.scenario, strength, stage=stage, spread_s=spread_s, seed=seed)
+    curve.add(strength, tally(stage.play(planned, late_s=course.rule.late_s), course))
+
+
+def tally(played: Played, course: Course) -> Tally:
+    """Return what was found of the events that were played."""
+    truths: dict[str, Truth] = {}
+    for event in played.truth:
+        symbol = ALL if course.is_told_of_all else event.market
+        name = event.id if course.is_told_of_all else f"{event.id}/{event.market}"
+        known = truths.get(name, Truth(course.kind, symbol, event.start_us, event.end_us))
+        truths[name] = known._replace(
+            start_us=min(known.start_us, event.start_us),
+            end_us=max(known.end_us or 0, event.end_us),
+        )
+    symbols = {truth.symbol for truth in truths.values()}
+    alarms = [alarm for alarm in played.alarms if alarm.kind == course.kind and alarm.symbol in symbols]
+    watches = [watch for watch in played.watches if watch.symbol in symbols]
+    return match(truths.values(), alarms, watches, course.rule).tally
+
+
+def reached_at(points: Sequence[curve_picture.Point], share: float) -> float:
+    """Return the strength from which a share is found, interpolated in its logarithm; NaN if it is never.
+
+    Args:
+        points: in order of strength.
+        share: of the events.
+    """
+    above = next((at for at, point in enumerate(points) if all(p.recall >= share for p in points[at:])), None)
+    if above is None:
+        return math.nan
+    if above == 0:
+        return points[0].strength
+    low, high = points[above - 1], points[above]
+    part = (share - low.recall) / (high.recall - low.recall)
+    return math.exp((1.0 - part) * math.log(low.strength) + part * math.log(high.strength))
+
+
+def _reach_rows(curves: Sequence[Curve]) -> list[Row]:
+    return [
+        Row(
+            name=f"{curve.course.about}, {curve.course.unit}",
+            values={"half": reached_at(curve.points, 0.5), "nine in ten": reached_at(curve.points, 0.9)},
+        )
+        for curve in curves
+    ]
+
+
+def _table(curve: Curve) -> Table:
+    rows = [
+        Row(
+            name=f"{strength:g}",
+            values={
+                "events": tally.events,
+                "recall": tally.recall,
+                **dict(zip(("from", "to"), _interval(tally), strict=True)),
+                "delay median s": tally.delay_s(0.5),
+                "delay 90 % s": tally.delay_s(0.9),
+            },
+        )
+        for strength, tally in sorted(curve.tallies.items())
+    ]
+    return Table(
+        title=f"{curve.course.about}: {curve.course.unit}, alarms of kind {curve.course.kind}", rows=rows
+    )
+
+
+def _interval(tally: Tally) -> tuple[float, float]:
+    low, high = share_interval(tally.found, tally.events)
+    # Where nothing is found, 0 but for rounding.
+    return round(low, 9), high
+
+
+def _panels(curves: Sequence[Curve]) -> Iterator[curve_picture.Panel]:
+    for pattern in dict.fromkeys(curve.course.pattern for curve in curves):
+        mine = [curve for curve in curves if curve.course.pattern == pattern]
+        lines = {curve.course.about: curve.points for curve in mine}
+        yield curve_picture.Panel(pattern, mine[0].course.unit, lines)
+
+
+def _tell(what: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K{time.process_time():.0f} s of CPU, {what}")
