@@ -22,8 +22,10 @@ from simulator.tapes import stretch
 
 QUIET: Final = ScenarioParams(whales_per_hour=0.0, crashes_per_hour=0.0)
 _BATCH_TRADES: Final = 20_000
-# The rule of matching looks back by as much.
+# The rules of matching look back by as much.
 _FIRST_S: Final = 60.0
+# Alarms may come a little after the end.
+_WAITS_US: Final = 30 * MICROSECONDS_PER_SECOND
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,13 +130,8 @@ class Stage:
         _show(self._run, trades)
         return len(trades)
 
-    def play(self, events: Sequence[Scheduled], *, late_s: float) -> Played:
-        """Play events from here on, and come back: what is played leaves no trace.
-
-        Args:
-            events: to be played.
-            late_s: for so long after the beginning of an event alarms are waited for at least.
-        """
+    def play(self, events: Sequence[Scheduled]) -> Played:
+        """Play events from here on until they are over, and come back: what is played leaves no trace."""
         scenarios = ScenarioParams(whales_per_hour=0.0, crashes_per_hour=0.0, scheduled=tuple(events))
         crowd, run = self._crowd.with_scenarios(scenarios), self._run.twin()
         truth: list[Injected] = []
@@ -143,8 +140,7 @@ class Stage:
             trades, begun = stretch(crowd, number)
             _show(run, trades)
             truth += begun
-            late_us = round(late_s * MICROSECONDS_PER_SECOND)
-            ends_us = max([ends_us, *(max(event.end_us, event.start_us + late_us) for event in begun)])
+            ends_us = max([ends_us, *(event.end_us + _WAITS_US for event in begun)])
             number += 1
         whole = Span(self._us(self.at_s), self._us(number * self._params.stretch_s))
         return Played(truth, run.alarms, self.watches(whole))

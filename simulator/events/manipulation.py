@@ -19,6 +19,8 @@ _BACK_S = (30.0, 90.0)
 _GIVEN_BACK = (0.7, 1.0)
 _CLOSE_S = (5.0, 20.0)
 _ORDER_SIZE = 3.0
+_VOLUME_PER_MOVE = (0.3, 1.0)
+_DAY_S = 86_400.0
 _FOLLOWERS = 3.0
 
 
@@ -37,7 +39,10 @@ def ignition(strength: float, at_s: float, facts: MarketFacts, rng: np.random.Ge
 
 def quick_ignition(strength: float, at_s: float, facts: MarketFacts, rng: np.random.Generator) -> Effect:
     """Return a burst upwards within 2 to 5 s; see `ignition`."""
-    return _ignited(strength, at_s + float(rng.uniform(0.0, 2.0)), float(rng.uniform(*_QUICK_S)), facts, rng)
+    begin_s, burst_s = at_s + float(rng.uniform(0.0, 2.0)), float(rng.uniform(*_QUICK_S))
+    day_notional = facts.orders_per_s * facts.mean_notional * _DAY_S
+    notional = strength / 100.0 * float(rng.uniform(*_VOLUME_PER_MOVE)) * day_notional
+    return _ignited(strength, begin_s, burst_s, facts, rng, notional=notional)
 
 
 def marking_close(strength: float, at_s: float, facts: MarketFacts, rng: np.random.Generator) -> Effect:
@@ -62,7 +67,13 @@ def marking_close(strength: float, at_s: float, facts: MarketFacts, rng: np.rand
 
 
 def _ignited(
-    move_pct: float, at_s: float, burst_s: float, facts: MarketFacts, rng: np.random.Generator
+    move_pct: float,
+    at_s: float,
+    burst_s: float,
+    facts: MarketFacts,
+    rng: np.random.Generator,
+    *,
+    notional: float | None = None,
 ) -> Effect:
     stays_s, back_s = float(rng.uniform(*_STAYS_S)), float(rng.uniform(*_BACK_S))
     given_back, is_sale = float(rng.uniform(*_GIVEN_BACK)), move_pct < 0
@@ -80,8 +91,8 @@ def _ignited(
         ),
         orders=PlannedOrders.joined(
             [
-                _burst(at_s, burst_s, facts, rng, is_sale=is_sale),
-                _burst(turn_s, back_s, facts, rng, is_sale=not is_sale),
+                _burst(at_s, burst_s, facts, rng, is_sale=is_sale, notional=notional),
+                _burst(turn_s, back_s, facts, rng, is_sale=not is_sale, notional=notional),
             ]
         ),
         parameters={"move_pct": move_pct, "burst_s": burst_s, "stays_s": stays_s, "given_back": given_back},
@@ -100,11 +111,19 @@ def _there_and_back(
 
 
 def _burst(
-    at_s: float, lasts_s: float, facts: MarketFacts, rng: np.random.Generator, *, is_sale: bool
+    at_s: float,
+    lasts_s: float,
+    facts: MarketFacts,
+    rng: np.random.Generator,
+    *,
+    is_sale: bool,
+    notional: float | None = None,
 ) -> PlannedOrders:
+    """Return orders on one side, worth so much together; None: so many usual orders each."""
     count = int(rng.integers(*_ORDERS))
-    notionals = _ORDER_SIZE * facts.mean_notional * rng.lognormal(0.0, 0.7, count)
-    quantities = facts.quantities(notionals)
+    sizes = rng.lognormal(0.0, 0.7, count)
+    worth = _ORDER_SIZE * facts.mean_notional if notional is None else notional / sizes.sum()
+    quantities = facts.quantities(worth * sizes)
     fills = np.minimum(1 + rng.poisson(1.5, count), np.round(quantities / facts.step).astype(int))
     return PlannedOrders.of(
         at_s + lasts_s * rng.random(count), sells=is_sale, quantities=quantities, fills=fills, walks=0.0003
