@@ -85,6 +85,16 @@ COURSES: Final = (
     Course("wash trading", "wash_trading", "wash_trading", (2, 5, 7, 10, 14, 20, 30, 50), "wash"),
     Course(
         "manipulation",
+        "momentum_ignition",
+        "manipulation",
+        (0.1, 0.2, 0.5, 0.7, 1, 2, 4),
+        "momentum ignition",
+    ),
+    Course(
+        "manipulation", "marking_close", "manipulation", (0.1, 0.2, 0.3, 0.5, 0.7, 1, 2), "marking the close"
+    ),
+    Course(
+        "manipulation",
         "layered_burst",
         "manipulation",
         (0.1, 0.2, 0.35, 0.5, 0.7, 1, 2),
