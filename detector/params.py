@@ -38,9 +38,9 @@ class EngineParams:
         warm_up_trades: scores before a calibrated detector speaks.
         flash_crash_drop_pct: fall that is a flash crash.
         flash_crash_window_s: within which it must happen.
-        wash_window_trades: that tests for wash trading look at.
         flash_crash_min_drop_pct: smaller falls and rises within 300 s are no crash and no spike, by the rule
             that knows what the market usually moves.
+        wash_window_trades: that tests for wash trading look at.
         whale_min_notional: smaller orders are never whales, in quote units.
         whale_quiet_s: event time without another whale that ends a school of them, one episode.
         episode_quiet_s: silence that closes any other episode.
@@ -69,8 +69,8 @@ class EngineParams:
     warm_up_trades: int = 1_000
     flash_crash_drop_pct: float = 10.0
     flash_crash_window_s: float = 300.0
-    wash_window_trades: int = 1_024
     flash_crash_min_drop_pct: float = 4.0
+    wash_window_trades: int = 1_024
     whale_min_notional: float = 100_000.0
     whale_quiet_s: float = 5_400.0
     episode_quiet_s: float = 60.0

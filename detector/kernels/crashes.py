@@ -99,6 +99,23 @@ def _median(a: float, b: float, c: float) -> float:
 
 
 @njit(cache=True)
+def _part(now_s: float) -> int:
+    """Return the number of the part of 10 s; by a cast, as a floor division of floats is much dearer."""
+    return int(min(max(now_s, 0.0), _LATEST_S) / _SHORT_S)
+
+
+@njit(cache=True)
+def _bounded(log_return: float) -> float:
+    return float(min(max(log_return, -_LARGEST_RETURN), _LARGEST_RETURN))
+
+
+@njit(cache=True)
+def _fixed_depth(move: float, near: float) -> float:
+    """Return the fall that the fixed rule looks at; 0 far below what it asks for."""
+    return float(abs(np.log1p(min(max(move, _LEAST_MOVE), _LARGEST_MOVE)))) if abs(move) > near else 0.0
+
+
+@njit(cache=True)
 def _highest(memory: FloatVector, highs: int, part: int, parts: int) -> float:
     """Return the highest of so many parts before a part."""
     found = _NONE
@@ -142,8 +159,7 @@ def _sample(memory: FloatVector, minutes: int, known_after: float) -> None:
 @njit(cache=True)
 def _pass_time(memory: FloatVector, now_s: float, known_after: float) -> None:
     """Turn to the parts that a trade falls into."""
-    # Whole parts by a cast: a floor division of floats costs as much as all the rest.
-    short = int(min(max(now_s, 0.0), _LATEST_S) / _SHORT_S)
+    short = _part(now_s)
     long = short // _FEW
     if memory[SEEN] == 0.0:
         memory[SEEN], memory[SHORT], memory[LONG] = 1.0, short, long
@@ -220,8 +236,7 @@ def _take(memory: FloatVector, row: FloatVector, direction: float, limits: Float
     if _is_running(memory) and now_s - memory[LAST_S] >= limits[11] - _MICROSECOND:
         memory[PHASE] = OVER
     _pass_time(memory, now_s, limits[7])
-    moved = min(max(row[LOG_RETURN], -_LARGEST_RETURN), _LARGEST_RETURN)
-    latest = memory[HEIGHT] + direction * moved
+    latest = memory[HEIGHT] + direction * _bounded(row[LOG_RETURN])
     height = _median(latest, memory[HEIGHT], memory[TWICE_BEFORE])
     memory[LAST_S] = now_s
     memory[TWICE_BEFORE], memory[HEIGHT], memory[BEFORE] = memory[HEIGHT], latest, height
@@ -238,9 +253,7 @@ def _measure(
 ) -> int:
     """Write how deep the fall is by each rule, and against what it requires; return the one met most."""
     depths, ratios = measured[0], measured[1]
-    depths[0] = 0.0
-    if abs(row[MOVE]) > limits[5]:
-        depths[0] = abs(np.log1p(min(max(row[MOVE], _LEAST_MOVE), _LARGEST_MOVE)))
+    depths[0] = _fixed_depth(row[MOVE], limits[5])
     ratios[0] = depths[0] / limits[0]
     depths[1] = max(memory[TOPS], memory[SHORT_TOP]) - height
     depths[2] = max(memory[TOPS + 1], memory[SHORT_TOP]) - height
@@ -323,27 +336,79 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
     """
     row, measured = np.zeros(INPUTS), np.zeros((2, RULES))
     for run in range(slots.shape[0]):
-        memory = memories[slots[run]]
+        s = slots[run]
         for i in range(starts[run], starts[run + 1]):
-            for k in range(INPUTS):
-                row[k] = rows[i, columns[k]]
-            height = _take(memory, row, direction, limits)
-            rule = _measure(memory, row, height, limits, measured)
-            score = measured[1, rule]
-            if _may_begin(memory, row, height, measured, rule, limits):
-                _begin(memory, row, rule, height, measured[0])
-            is_turned = _is_running(memory) and _go_on(memory, row[TIME], height, limits)
-            eligible[i] = _is_running(memory)
-            if eligible[i]:
-                _peak(memory, measured, rule)
-                scores[i] = memory[PEAK]
-                _note(memory, row[TIME], is_turned, notes[i])
-            elif memory[PHASE] == OVER:
-                scores[i] = min(score, _AFTERMATH)
-            else:
-                scores[i] = score if score >= _LEAST_SCORE else 0.0
-            if eligible[i] or explain_all:
-                _explain(measured, shares[i], notes[i])
+            # What most trades need, by scalars alone: numba counts references to arrays at every call that
+            # takes them, which costs several times as much. Nothing is written before all is known.
+            now_s = rows[i, columns[TIME]]
+            needs_a_look = (
+                explain_all
+                or memories[s, PHASE] != QUIET
+                or memories[s, SEEN] == 0.0
+                or now_s < memories[s, LAST_S]
+                or _part(now_s) != memories[s, SHORT]
+            )
+            was, usual = memories[s, HEIGHT], memories[s, USUAL]
+            latest = was + direction * _bounded(rows[i, columns[LOG_RETURN]])
+            height = _median(latest, was, memories[s, TWICE_BEFORE])
+            score = _fixed_depth(rows[i, columns[MOVE]], limits[5]) / limits[0]
+            if usual > 0.0:
+                high = max(memories[s, SHORT_TOP], height)
+                usual *= limits[4]
+                one = (max(memories[s, TOPS], high) - height) / max(limits[1], usual * _ROOTS[0])
+                two = (max(memories[s, TOPS + 1], high) - height) / max(limits[2], usual * _ROOTS[1])
+                high = max(memories[s, LONG_TOP], height)
+                three = (max(memories[s, TOPS + 2], high) - height) / max(limits[3], usual * _ROOTS[2])
+                score = max(score, one, two, three)
+            if needs_a_look or not score < 1.0:
+                for k in range(INPUTS):
+                    row[k] = rows[i, columns[k]]
+                scores[i], eligible[i] = _look(
+                    memories[s], row, direction, limits, explain_all, measured, shares[i], notes[i]
+                )
+                continue
+            memories[s, LAST_S], memories[s, TWICE_BEFORE] = now_s, was
+            memories[s, HEIGHT], memories[s, BEFORE] = latest, height
+            if height > memories[s, SHORT_TOP]:
+                memories[s, SHORT_TOP], memories[s, SHORT_TOP_S] = height, now_s
+            if height > memories[s, LONG_TOP]:
+                memories[s, LONG_TOP], memories[s, LONG_TOP_S] = height, now_s
+            if score < _NEARLY:
+                memories[s, MILD_S] = now_s
+            scores[i] = score if score >= _LEAST_SCORE else 0.0
+            eligible[i] = False
+
+
+@njit(cache=True)
+def _look(
+    memory: FloatVector,
+    row: FloatVector,
+    direction: float,
+    limits: FloatVector,
+    explain_all: bool,  # noqa: FBT001 - numba passes by position
+    measured: FloatMatrix,
+    share: FloatVector,
+    note: FloatVector,
+) -> tuple[float, bool]:
+    """Learn and judge a trade, whatever it needs; return its score, and whether a fall runs."""
+    height = _take(memory, row, direction, limits)
+    rule = _measure(memory, row, height, limits, measured)
+    score = measured[1, rule]
+    if _may_begin(memory, row, height, measured, rule, limits):
+        _begin(memory, row, rule, height, measured[0])
+    is_turned = _is_running(memory) and _go_on(memory, row[TIME], height, limits)
+    is_running = _is_running(memory)
+    if is_running:
+        _peak(memory, measured, rule)
+        score = memory[PEAK]
+        _note(memory, row[TIME], is_turned, note)
+    elif memory[PHASE] == OVER:
+        score = min(score, _AFTERMATH)
+    elif score < _LEAST_SCORE:
+        score = 0.0
+    if is_running or explain_all:
+        _explain(measured, share, note)
+    return score, is_running
 
 
 @njit(cache=True)

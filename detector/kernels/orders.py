@@ -66,44 +66,32 @@ def _place(memory: FloatVector, signed: float, now_s: float) -> int:
 
 
 @njit(cache=True)
-def _slice(memory: FloatVector, row: FloatVector, side: float) -> int:
-    """Count a trade as a slice, and return the place of its kind."""
-    now_s, signed = row[TIME], side * row[QUANTITY]
+def _slice(memory: FloatVector, now_s: float, notional: float, signed: float) -> int:
+    """Count a trade of a signed quantity as a slice, and return the place of its kind."""
     at = _place(memory, signed, now_s)
     if memory[at + _QUANTITY] == signed and now_s - memory[at + _LATEST_S] <= _SLICE_GAP_S:
-        memory[at + _TOTAL] += row[NOTIONAL]
+        memory[at + _TOTAL] += notional
         memory[at + _INSTANTS] += 1.0 if now_s > memory[at + _LATEST_S] else 0.0
     else:
-        memory[at + _QUANTITY], memory[at + _TOTAL], memory[at + _INSTANTS] = signed, row[NOTIONAL], 1.0
+        memory[at + _QUANTITY], memory[at + _TOTAL], memory[at + _INSTANTS] = signed, notional, 1.0
         memory[at + _FIRST_S], memory[at + _FROM] = now_s, memory[BEFORE]
     memory[at + _LATEST_S] = now_s
     return at
 
 
 @njit(cache=True)
-def _take(memory: FloatVector, row: FloatVector, side: float) -> None:
-    """Add a trade to the order of its instant, or begin another."""
-    now_s = row[TIME]
-    if memory[SEEN] == 0.0 or now_s < memory[LAST_S]:
-        memory[:HEIGHT] = memory[WAKE] = memory[BEFORE] = 0.0
-        memory[SEEN] = 1.0
-        memory[_SLICES:] = 0.0
-        memory[_SLICES + _LATEST_S :: _WIDTH] = -np.inf
-    if now_s != memory[LAST_S] or side != memory[SIDE]:
-        memory[SUM] = memory[FILLS] = 0.0
-        memory[BEFORE] = memory[HEIGHT]
-    memory[LAST_S], memory[SIDE] = now_s, side
-    memory[HEIGHT] += min(max(row[LOG_RETURN], -_LARGEST_RETURN), _LARGEST_RETURN)
-    memory[SUM] += row[NOTIONAL]
-    memory[FILLS] += 1.0
+def _restart(memory: FloatVector) -> None:
+    """Forget all orders; the mean size stays."""
+    memory[:HEIGHT] = memory[WAKE] = memory[BEFORE] = 0.0
+    memory[SEEN] = 1.0
+    memory[_SLICES:] = 0.0
+    memory[_SLICES + _LATEST_S :: _WIDTH] = -np.inf
 
 
 @njit(cache=True)
 def _end_wake(memory: FloatVector, now_s: float, floor: float, note: FloatVector) -> None:
-    """Note what followed the largest order, when its time has come."""
+    """Note what followed the largest order, as its time has come."""
     since_s = now_s - memory[WAKE_S]
-    if since_s < _WAKE_S - _MICROSECOND:
-        return
     if since_s <= _WAKE_MOST_S and memory[WAKE_NOTIONAL] >= floor:
         note[NOTE_AFTER_S] = since_s
         note[NOTE_OF] = memory[WAKE] * memory[WAKE_NOTIONAL]
@@ -141,47 +129,63 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
         eligible: n, written.
         notes: n x `NOTES`, zeros; written where something is to be explained, or told.
     """
-    row = np.zeros(INPUTS)
+    at_time, at_notional, at_signed = columns[TIME], columns[NOTIONAL], columns[SIGNED]
     for run in range(slots.shape[0]):
-        memory = memories[slots[run]]
+        s = slots[run]
         for i in range(starts[run], starts[run + 1]):
-            for k in range(INPUTS):
-                row[k] = rows[i, columns[k]]
-            side = -1.0 if row[SIGNED] < 0.0 else 1.0
-            _take(memory, row, side)
-            if memory[WAKE] != 0.0:
-                _end_wake(memory, row[TIME], floor, notes[i])
-            score, at = memory[SUM], 0
-            if row[NOTIONAL] >= _SLICE_LEAST * memory[MEAN]:
-                at = _slice(memory, row, side)
-                if memory[at + _INSTANTS] >= _LEAST_INSTANTS and memory[at + _TOTAL] > score:
-                    score = memory[at + _TOTAL]
+            # Arrays are handed on only where something is to be done: numba counts references to them at
+            # every call, which costs more than all that most trades need.
+            now_s, notional = rows[i, at_time], rows[i, at_notional]
+            side = -1.0 if rows[i, at_signed] < 0.0 else 1.0
+            if memories[s, SEEN] == 0.0 or now_s < memories[s, LAST_S]:
+                _restart(memories[s])
+            if now_s != memories[s, LAST_S] or side != memories[s, SIDE]:
+                memories[s, SUM] = memories[s, FILLS] = 0.0
+                memories[s, BEFORE] = memories[s, HEIGHT]
+            memories[s, LAST_S], memories[s, SIDE] = now_s, side
+            moved = min(max(rows[i, columns[LOG_RETURN]], -_LARGEST_RETURN), _LARGEST_RETURN)
+            memories[s, HEIGHT] += moved
+            memories[s, SUM] += notional
+            memories[s, FILLS] += 1.0
+            if memories[s, WAKE] != 0.0 and now_s - memories[s, WAKE_S] >= _WAKE_S - _MICROSECOND:
+                _end_wake(memories[s], now_s, floor, notes[i])
+            score, at = memories[s, SUM], 0
+            if notional >= _SLICE_LEAST * memories[s, MEAN]:
+                at = _slice(memories[s], now_s, notional, side * rows[i, columns[QUANTITY]])
+                if memories[s, at + _INSTANTS] >= _LEAST_INSTANTS and memories[s, at + _TOTAL] > score:
+                    score = memories[s, at + _TOTAL]
                 else:
                     at = 0
             scores[i] = score
             eligible[i] = score >= floor
-            memory[TRADES] = min(memory[TRADES] + 1.0, _MEAN_TRADES)
-            memory[MEAN] += (row[NOTIONAL] - memory[MEAN]) / memory[TRADES]
-            if memory[WAKE] == 0.0 or score >= memory[WAKE_NOTIONAL]:
-                memory[WAKE], memory[WAKE_S], memory[WAKE_NOTIONAL] = side, row[TIME], score
-                memory[WAKE_BEFORE] = memory[at + _FROM] if at else memory[BEFORE]
-                memory[WAKE_AFTER] = memory[HEIGHT]
+            memories[s, TRADES] = min(memories[s, TRADES] + 1.0, _MEAN_TRADES)
+            memories[s, MEAN] += (notional - memories[s, MEAN]) / memories[s, TRADES]
+            if memories[s, WAKE] == 0.0 or score >= memories[s, WAKE_NOTIONAL]:
+                memories[s, WAKE], memories[s, WAKE_S], memories[s, WAKE_NOTIONAL] = side, now_s, score
+                memories[s, WAKE_BEFORE] = memories[s, at + _FROM] if at else memories[s, BEFORE]
+                memories[s, WAKE_AFTER] = memories[s, HEIGHT]
             if eligible[i] or explain_all:
-                _explain(memory, row, at, score, shares[i], notes[i])
+                _explain(memories[s], now_s, notional, at, score, shares[i], notes[i])
 
 
 @njit(cache=True)
 def _explain(
-    memory: FloatVector, row: FloatVector, at: int, score: float, share: FloatVector, note: FloatVector
+    memory: FloatVector,
+    now_s: float,
+    notional: float,
+    at: int,
+    score: float,
+    share: FloatVector,
+    note: FloatVector,
 ) -> None:
     note[NOTE_FILLS] = memory[FILLS]
-    rest = max(score - row[NOTIONAL], 0.0)
+    rest = max(score - notional, 0.0)
     if at:
         note[NOTE_IN_SLICES] = rest
         note[NOTE_SLICES] = memory[at + _INSTANTS]
-        note[NOTE_SPAN_S] = row[TIME] - memory[at + _FIRST_S]
+        note[NOTE_SPAN_S] = now_s - memory[at + _FIRST_S]
     else:
         note[NOTE_AT_INSTANT] = rest
     if score > 0.0:
-        share[0] = min(row[NOTIONAL] / score, 1.0)
+        share[0] = min(notional / score, 1.0)
         share[2 if at else 1] = 1.0 - share[0]

@@ -174,6 +174,27 @@ def test_odd_numbers_stay_finite() -> None:
         assert np.isfinite(scored.contributions).all()
 
 
+def test_the_short_way_of_a_calm_market_gives_what_the_long_way_gives() -> None:
+    rng = np.random.default_rng(3)
+    n = 20_000
+    rows = np.zeros((n, len(FEATURES)))
+    gaps_s = np.where(rng.random(n) < 0.01, rng.exponential(40.0, n), rng.exponential(0.5, n))
+    rows[:, 0] = 1.7e9 + np.cumsum(gaps_s)
+    rows[:, 1] = rng.normal(0.0, 1e-4, n)
+    rows[5_000:5_030, 1] = rows[15_000:15_030, 1] = -0.003
+    rows[:, 2] = np.where(rng.random(n) < 0.001, -0.11, -0.02)
+    rows[:, FEATURES.index("count_300s")] = 50.0
+    short, long = (FlashCrash(FlashCrashParams(), features=FEATURES) for _ in range(2))
+    for crash in (short, long):
+        crash.open(0, identity="")
+    quick = short.score_learn(Runs.single(0, n), rows)
+    slow = long.score_learn(Runs.single(0, n), rows, explain_all=True)
+    assert quick.eligible.any()
+    assert quick.scores.tolist() == slow.scores.tolist()
+    assert quick.eligible.tolist() == slow.eligible.tolist()
+    assert short.state(0)["memory"].tolist() == long.state(0)["memory"].tolist()
+
+
 def test_a_damaged_state_is_refused() -> None:
     stage = Spike(FlashCrashParams(), features=FEATURES)
     stage.open(0, identity="")
