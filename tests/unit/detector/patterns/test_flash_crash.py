@@ -192,7 +192,7 @@ def test_the_short_way_of_a_calm_market_gives_what_the_long_way_gives() -> None:
     assert quick.eligible.any()
     assert quick.scores.tolist() == slow.scores.tolist()
     assert quick.eligible.tolist() == slow.eligible.tolist()
-    assert short.state(0)["memory"].tolist() == long.state(0)["memory"].tolist()
+    assert np.array_equal(short.state(0)["memory"], long.state(0)["memory"])
 
 
 def test_a_damaged_state_is_refused() -> None:
