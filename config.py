@@ -264,11 +264,18 @@ class Settings(BaseSettings):
     )
 
     # Alerter
-    alerter_min_severity: Severity = _setting(
-        Severity.MEDIUM, unit="severity", about="lower ones are not sent"
+    alerter_rules: str = _setting(
+        "", unit="file", about="rules of alerting (docs/alerting.md); empty: alerter/rules/default.yaml"
     )
-    alerter_cooldown_s: float = _setting(
-        300.0, unit="s", about="between two alerts of one market and kind", ge=0, le=86_400
+    alerter_min_severity: Severity | None = _setting(
+        None, unit="severity", about="lower ones are not sent; empty: as the rules say"
+    )
+    alerter_cooldown_s: float | None = _setting(
+        None,
+        unit="s",
+        about="between two alerts of one market and kind; empty: as the rules say",
+        ge=0,
+        le=86_400,
     )
     telegram_bot_token: SecretStr | None = _setting(None, unit="secret", about="from @BotFather")
     telegram_chat_ids: Names = _setting((), unit="ids, ...", about="chats that are told")

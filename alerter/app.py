@@ -1,27 +1,32 @@
-"""Joins the parts: anomalies from Kafka into the outbox, notifications out of it, and a word about each.
+"""Joins the parts: anomalies and commands into the outbox, notifications and events out of it.
 
 Two threads share the store and nothing else: the worker's own reads Kafka, decides and publishes, the
-sender's waits for the channels. A decision is an event on `alerts` before its anomaly's offset is committed,
-so it is published at least once and a repetition is equal to the byte. That a channel took a notification is
-published afterwards and from memory: a crash can lose that event, never the notification or its row.
+sender's waits for the channels. What happens to an alert is an event on `alerts`; it waits in the outbox
+until it is there, so it is published at least once and a repetition is equal to the byte. That a channel took
+a notification is published afterwards and from memory: a crash can lose that event, never the notification
+or its row.
 """
 
 import asyncio
 import queue
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
+import structlog
+
 from alerter.channels.channel import Channel
-from alerter.lifecycle import Decision, LifecycleParams
-from alerter.outbox import NO_CHANNEL, Delivery, Outbox
+from alerter.outbox import Delivery, Outbox
+from alerter.rules.file import DEFAULT, WatchedRules, load
+from alerter.rules.model import RulesFile
+from alerter.rules.tree import Rules
 from alerter.sender import Sender, SenderParams
 from shared import topics
 from shared.clock import Clock
 from shared.codec import encode
-from shared.errors import BrokerRetriableError, StoreUnavailableError
-from shared.events import Alert, AlertState, Anomaly, EpisodePhase
+from shared.errors import BrokerRetriableError, ConfigError, StoreUnavailableError
+from shared.events import Alert, AlertCommand, AlertState, Anomaly, EpisodePhase
 from shared.metrics import Health, counter, gauge
 from shared.status import StatusReporter
 from shared.store.database import Database
@@ -31,9 +36,12 @@ from shared.stream.tail import Received
 
 WORKER: Final = "alerter"
 GROUP: Final = "alerter"
-TOPICS: Final = (topics.ANOMALIES,)
+TOPICS: Final = (topics.ANOMALIES, topics.ALERT_COMMANDS)
 
 _FLUSH_S: Final = 30.0
+# How exact times of the life cycle are, and how soon changed rules count.
+_LOOK_S: Final = 1.0
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +50,15 @@ class AlerterParams:
 
     Attributes:
         instance: this process, in its signs of life.
-        lifecycle: what people want to hear; its `channels` are those that the alerter is given.
+        rules: what people want to hear, as the file says it.
+        watched: the file, if it may change while the alerter runs; its rules count instead of `rules`.
         sender: how notifications are sent.
         sink: how anomalies are read.
     """
 
     instance: str = "1"
-    lifecycle: LifecycleParams = field(default_factory=LifecycleParams)
+    rules: RulesFile = field(default_factory=lambda: load(DEFAULT))
+    watched: WatchedRules | None = None
     sender: SenderParams = field(default_factory=SenderParams)
     sink: SinkParams = field(default_factory=SinkParams)
 
@@ -81,7 +91,8 @@ def run(
     """
     sent: queue.SimpleQueue[tuple[Delivery, int]] = queue.SimpleQueue()
     names = tuple(channel.name for channel in channels)
-    outbox = Outbox(database, lifecycle=replace(params.lifecycle, channels=names))
+    feed = RulesFeed(params, channels=names)
+    outbox = Outbox(database, rules=feed.rules)
     sender = Sender(
         outbox=outbox,
         channels=channels,
@@ -95,6 +106,7 @@ def run(
         outbox=outbox,
         sender=sending,
         sent=sent,
+        feed=feed,
         producer=producer,
         status=StatusReporter(producer, worker=WORKER, instance=params.instance, clock=clock),
         clock=clock,
@@ -148,13 +160,44 @@ class SenderThread:
             self._error = error
 
 
+class RulesFeed:
+    """The rules in force, and new ones when their file has changed.
+
+    Args:
+        params: what is in force at first.
+        channels: names of those that are set up.
+    """
+
+    def __init__(self, params: AlerterParams, *, channels: Sequence[str]) -> None:
+        self._watched = params.watched
+        self._channels = channels
+        self.fault = ""
+        self.rules = Rules(params.watched.file if params.watched else params.rules, channels=channels)
+
+    def changed(self) -> Rules | None:
+        """Return new rules, if there are any; a file with a fault changes nothing but `fault`."""
+        try:
+            file = self._watched.changed() if self._watched is not None else None
+        except ConfigError as error:
+            self.fault = f"rules not taken over: {error}"
+            _log.error("rules_refused", detail=str(error))
+            return None
+        if file is None:
+            return None
+        self.fault = ""
+        self.rules = Rules(file, channels=self._channels)
+        _log.info("rules_taken_over")
+        return self.rules
+
+
 class AlerterSink:
-    """Takes anomalies into the outbox, and publishes what becomes of them; a `Sink`.
+    """Takes anomalies and commands into the outbox, and publishes what becomes of alerts; a `Sink`.
 
     Args:
         outbox: where decisions are kept.
         sender: empties the outbox.
         sent: what the sender has delivered, put there by its `on_sent`.
+        feed: the rules.
         producer: for `alerts`; closed here.
         status: signs of life.
         clock: the time.
@@ -166,6 +209,7 @@ class AlerterSink:
         outbox: Outbox,
         sender: SenderThread,
         sent: queue.SimpleQueue[tuple[Delivery, int]],
+        feed: RulesFeed,
         producer: Producer,
         status: StatusReporter,
         clock: Clock,
@@ -173,45 +217,46 @@ class AlerterSink:
         self._outbox = outbox
         self._sender = sender
         self._sent = sent
+        self._feed = feed
         self._producer = producer
         self._status = status
         self._clock = clock
         self._known: set[str] = set()
         self._suppressed = 0
+        self._next_look_s = 0.0
 
     def start(self) -> None:
         """Begin to send; what an earlier process left is sent first."""
         self._sender.start()
 
     def on_events(self, batch: Sequence[Received]) -> None:
-        """Decide about anomalies, durably, and tell the sender.
+        """Decide about anomalies and commands, durably, and tell the sender.
 
         Raises:
             StoreUnavailableError: not now; nothing of the batch was taken.
             BrokerRetriableError: the decisions are stored but could not be published.
         """
         self._sender.check()
-        anomalies = [
+        events = [
             received.event
             for received in batch
             # What a detector on trial finds alerts nobody, and takes nobody's turn by a cooldown.
-            if isinstance(received.event, Anomaly) and not received.event.shadow
+            if isinstance(received.event, AlertCommand)
+            or (isinstance(received.event, Anomaly) and not received.event.shadow)
         ]
-        decisions = self._outbox.take(anomalies, now_us=self._clock.now_us())
-        self._sender.sender.wake()
-        for anomaly, decision in zip(anomalies, decisions, strict=True):
-            self._count(decision)
-            self._publish(decided(anomaly, decision))
-        self._flush()
+        self._take(events)
 
     def on_idle(self) -> None:
-        """Publish deliveries and a sign of life.
+        """Do what is due by the clock; publish deliveries and a sign of life.
 
         Raises:
             StoreError: the sender ended with it.
             BrokerError: an event could not be delivered.
         """
         self._sender.check()
+        if self._clock.monotonic_s() >= self._next_look_s:
+            self._next_look_s = self._clock.monotonic_s() + _LOOK_S
+            self._look()
         self._publish_sent()
         self._producer.poll(0)
         self._report()
@@ -224,10 +269,33 @@ class AlerterSink:
         self._flush()
         self._producer.close()
 
-    def _count(self, decision: Decision) -> None:
-        if not decision.channels:
-            self._suppressed += 1
-            counter("tapewatch_notifications_total").labels(channel="none", outcome="suppressed").inc()
+    def _look(self) -> None:
+        if (rules := self._feed.changed()) is not None:
+            self._outbox.use(rules)
+        try:
+            if self._outbox.is_due(self._clock.now_us()):
+                self._take([])
+            else:
+                self._publish_waiting()
+        except StoreUnavailableError as error:
+            # The next look finds the same due.
+            _log.warning("store_unavailable", detail=str(error), retry_in_s=_LOOK_S)
+
+    def _take(self, events: Sequence[Anomaly | AlertCommand]) -> None:
+        alerts = self._outbox.take(events, now_us=self._clock.now_us())
+        self._sender.sender.wake()
+        for alert in alerts:
+            if not alert.channels:
+                self._suppressed += 1
+                counter("tapewatch_notifications_total").labels(channel="none", outcome="suppressed").inc()
+        self._publish_waiting()
+
+    def _publish_waiting(self) -> None:
+        while waiting := self._outbox.unpublished():
+            for _, alert in waiting:
+                self._publish(alert)
+            self._flush()
+            self._outbox.mark_published([identity for identity, _ in waiting], now_us=self._clock.now_us())
 
     def _publish_sent(self) -> None:
         while True:
@@ -249,6 +317,8 @@ class AlerterSink:
     def _report(self, *, is_stopping: bool = False) -> None:
         tally = self._sender.sender.tally
         faults = tally.faults()
+        if self._feed.fault:
+            faults["rules"] = self._feed.fault
         state = "stopping" if is_stopping else "degraded" if faults else "running"
         if not self._status.is_due(state):
             return
@@ -270,26 +340,10 @@ class AlerterSink:
             gauge("tapewatch_notifications_pending").labels(channel=channel).set(pending.get(channel, 0))
 
 
-def decided(anomaly: Anomaly, decision: Decision) -> Alert:
-    """Return the event of a decision; the same for the same decision, however often it is made."""
-    has_closed = anomaly.episode.phase is EpisodePhase.CLOSED
-    return Alert(
-        alert_id=decision.alert_id,
-        anomaly_id=decision.anomaly_id,
-        symbol=decision.symbol,
-        kind=decision.kind,
-        severity=decision.severity,
-        state=AlertState.RESOLVED if has_closed else AlertState.FIRING,
-        channels=list(decision.channels),
-        detail=decision.reason or "to be told",
-        time_us=decision.decided_us,
-    )
-
-
 def delivered(delivery: Delivery, sent_us: int) -> Alert:
     """Return the event of a delivery."""
-    anomaly = delivery.anomaly
-    assert delivery.channel != NO_CHANNEL
+    notification = delivery.notification
+    anomaly = notification.anomaly
     has_closed = anomaly.episode.phase is EpisodePhase.CLOSED
     return Alert(
         alert_id=anomaly.episode.episode_id,
@@ -297,8 +351,11 @@ def delivered(delivery: Delivery, sent_us: int) -> Alert:
         symbol=anomaly.symbol,
         kind=anomaly.kind,
         severity=anomaly.severity,
-        state=AlertState.RESOLVED if has_closed else AlertState.FIRING,
+        state=AlertState.RESOLVED if has_closed else notification.state,
         channels=[delivery.channel],
         detail="delivered",
         time_us=sent_us,
+        exchange=anomaly.exchange,
+        incident_id=notification.incident_id,
+        level=notification.level,
     )

@@ -1,53 +1,43 @@
-"""The outbox: every decision and every notification that is due, in the store.
+"""The outbox: the memory of the life cycle, every notification that is due, and every event, in the store.
 
-`take` writes a batch's decisions in one transaction, before Kafka's offsets are committed, so a crash loses
-no notification; a batch that comes again finds its decisions there and adds nothing. The life cycle has no
-memory of its own: for each batch it is rebuilt from the rows that can matter to it.
+`take` writes what follows from a batch in one transaction, before Kafka's offsets are committed, so a crash
+loses no notification; what comes again is known and adds nothing. The memory of the life cycle is in the same
+transaction. Its version is counted there, and whoever counts holds a lock on it: several alerters decide one
+after the other, each on what the one before it left, so that all agree.
 
 `claim` hands out the oldest pending notification of a channel and nothing behind it, so each channel keeps
 its order. A claim counts the attempt and moves `next_attempt_us` by a lease *before* anything is sent; when
 the process dies with a notification in flight, whoever comes next takes it once the lease is over. That is
 the one case in which people may be told twice: the channel took the message, and the process (or its
 connection to the store) died before that could be written down. At most the one notification in flight on
-each channel is repeated, and both messages show the same `anomaly_id`.
+each channel is repeated, and both have the same `notification_id`.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
-from sqlalchemy import ColumnElement, Table, Update, func, select, update
+import msgspec
+from sqlalchemy import Table, Update, delete, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from alerter.lifecycle import Decision, Lifecycle, LifecycleParams
+from alerter.lifecycle import Lifecycle, Outcome
+from alerter.notification import Notification
+from alerter.rules.tree import Rules
 from shared.clock import MICROSECONDS_PER_SECOND
-from shared.codec import decode, encode
-from shared.events import Anomaly, Severity
+from shared.codec import content_id, decode, encode
+from shared.errors import InvalidRecordError, StoreError
+from shared.events import Alert, AlertCommand, Anomaly
 from shared.store.database import POSTGRESQL, Database
-from shared.store.tables import DeliveryRow, DeliveryState
+from shared.store.tables import DeliveryRow, DeliveryState, LifecycleRow
 
-# The channel of a row that only says why nobody was told.
-NO_CHANNEL: Final = ""
+# The "channel" of what goes to the topic `alerts`.
+TOPIC: Final = "topic:alerts"
 
-_HEARD: Final = (DeliveryState.PENDING.value, DeliveryState.SENT.value)
-
-
-class _PastRow(NamedTuple):
-    """What the life cycle needs to know of a row; the names are those of its columns."""
-
-    anomaly_id: str
-    channel: str
-    alert_id: str
-    symbol: str
-    kind: str
-    severity: str
-    state: str
-    reason: str
-    created_us: int
-
-
-_PAST: Final = [getattr(DeliveryRow, name) for name in _PastRow._fields]
+_VERSION: Final = "version"
+_PUBLISHED_AT_ONCE: Final = 1_000
+Row = dict[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +45,16 @@ class Delivery:
     """A notification that was claimed for one attempt.
 
     Attributes:
-        anomaly: what is to be told.
+        notification: what is to be told.
         channel: where.
+        thread_ref: the channel's id of the incident's first message; empty when there is none yet.
         attempts: tried so far, this one included.
         created_us: when it was decided.
     """
 
-    anomaly: Anomaly
+    notification: Notification
     channel: str
+    thread_ref: str
     attempts: int
     created_us: int
 
@@ -79,44 +71,90 @@ class NotYet:
 
 
 class Outbox:
-    """Decisions and notifications in the table `deliveries`; one thread may `take` while others do the rest.
+    """Decisions and notifications in the store; one thread may `take` while others do the rest.
 
     Args:
         database: the store, migrated.
-        lifecycle: what people want to hear, and where.
+        rules: what people want to hear, and where.
     """
 
-    def __init__(self, database: Database, *, lifecycle: LifecycleParams) -> None:
+    def __init__(self, database: Database, *, rules: Rules) -> None:
         self._database = database
-        self._lifecycle = lifecycle
-        self._cooldown_us = round(lifecycle.cooldown_s * MICROSECONDS_PER_SECOND)
+        self._rules = rules
+        self._lifecycle: Lifecycle | None = None
+        self._version = 0
+        self._has_new_rules = False
         self._latest_us = 0
 
-    def take(self, anomalies: Sequence[Anomaly], *, now_us: int) -> list[Decision]:
-        """Decide about a batch and make the decisions durable, all or none of them.
+    def use(self, rules: Rules) -> None:
+        """Decide by other rules from the next `take` on."""
+        self._rules = rules
+        self._has_new_rules = True
+
+    def take(self, events: Sequence[Anomaly | AlertCommand], *, now_us: int) -> list[Alert]:
+        """Decide about a batch and about what is due, and make that durable, all or nothing.
 
         Args:
-            anomalies: in order; they may have been taken before.
+            events: in order; they may have been taken before.
             now_us: the alerter's time.
 
         Returns:
-            One decision per anomaly; for one taken before, the decision of then.
+            The changes in the lives of alerts; they are in the outbox as well.
 
         Raises:
             StoreUnavailableError: not now; offer the batch again.
+            StoreError: the store's memory is of another version, or damaged.
         """
-        if not anomalies:
-            return []
         # Times are distinct, because the order of notifications is the order of these times.
         first_us = max(now_us, self._latest_us + 1)
-        self._latest_us = first_us + len(anomalies)
+        lifecycle, self._lifecycle = self._lifecycle, None
         with self._database.session() as session:
-            lifecycle = Lifecycle(self._lifecycle)
-            lifecycle.restore(self._past(session, anomalies, now_us=first_us))
-            decisions = [lifecycle.on_anomaly(a, first_us + n) for n, a in enumerate(anomalies)]
-            rows = [row for pair in zip(decisions, anomalies, strict=True) for row in _rows(*pair)]
+            version = self._count_version(session)
+            if lifecycle is None or version != self._version + 1:
+                lifecycle = self._restored(session)
+            outcomes = self._decided(lifecycle, self._unknown(session, events), first_us)
+            rows = [row for at_us, outcome in outcomes for row in _rows(outcome, at_us)]
+            _supersede(session, outcomes)
             _insert(session, rows)
-        return decisions
+            self._remember(session, lifecycle, version)
+        # Only what is committed is kept in mind.
+        self._lifecycle, self._version, self._has_new_rules = lifecycle, version, False
+        self._latest_us = first_us + len(events) + 1
+        return [alert for _, outcome in outcomes for alert in outcome.alerts]
+
+    def is_due(self, now_us: int) -> bool:
+        """Return whether time alone makes something to decide, here or at another alerter that is gone.
+
+        Raises:
+            StoreUnavailableError: not now.
+            StoreError: the store's memory is of another version, or damaged.
+        """
+        with self._database.session(read_only=True) as session:
+            query = select(LifecycleRow.version).where(LifecycleRow.name == _VERSION)
+            version = session.scalars(query).one_or_none() or 0
+            if self._lifecycle is None or version != self._version:
+                self._lifecycle, self._version = self._restored(session), version
+        due_us = self._lifecycle.due_us
+        return self._has_new_rules or (due_us is not None and due_us <= now_us)
+
+    def unpublished(self) -> list[tuple[str, Alert]]:
+        """Return events that are not on the topic yet, with ids, the oldest first; a thousand at most."""
+        query = (
+            select(DeliveryRow.notification_id, DeliveryRow.payload)
+            .where(DeliveryRow.channel == TOPIC, DeliveryRow.state == DeliveryState.PENDING)
+            .order_by(DeliveryRow.created_us, DeliveryRow.sequence)
+            .limit(_PUBLISHED_AT_ONCE)
+        )
+        with self._database.session(read_only=True) as session:
+            return [(identity, decode(payload, Alert)) for identity, payload in session.execute(query)]
+
+    def mark_published(self, identities: Sequence[str], *, now_us: int) -> None:
+        """Write down that these events are on the topic."""
+        self._change(
+            update(DeliveryRow)
+            .where(DeliveryRow.channel == TOPIC, DeliveryRow.notification_id.in_(identities))
+            .values(state=DeliveryState.SENT, sent_us=now_us)
+        )
 
     def claim(self, channel: str, *, now_us: int, lease_s: float) -> Delivery | NotYet | None:
         """Take the oldest pending notification of a channel for one attempt.
@@ -136,24 +174,26 @@ class Outbox:
         oldest = (
             select(DeliveryRow)
             .where(*is_pending)
-            .order_by(DeliveryRow.created_us, DeliveryRow.anomaly_id)
+            .order_by(DeliveryRow.created_us, DeliveryRow.sequence, DeliveryRow.notification_id)
             .limit(1)
         )
         with self._database.session(read_only=True) as session:
             row = session.scalars(oldest).one_or_none()
+            thread_ref = "" if row is None else _thread_ref(session, row)
         if row is None:
             return None
         if row.next_attempt_us > now_us:
             return NotYet(until_us=row.next_attempt_us)
         # Whoever changes the attempts first has it.
-        claiming = _only(row.anomaly_id, channel, row.attempts).values(
+        claiming = _only(row.notification_id, channel, row.attempts).values(
             attempts=row.attempts + 1, next_attempt_us=now_us + round(lease_s * MICROSECONDS_PER_SECOND)
         )
         if not self._change(claiming):
             return NotYet(until_us=now_us)
         return Delivery(
-            anomaly=decode(row.payload, Anomaly),
+            notification=_notification(row),
             channel=channel,
+            thread_ref=thread_ref,
             attempts=row.attempts + 1,
             created_us=row.created_us,
         )
@@ -161,7 +201,7 @@ class Outbox:
     def mark_sent(self, delivery: Delivery, *, message_ref: str, now_us: int) -> None:
         """Write down that the channel took it, even if the lease ran out meanwhile."""
         self._change(
-            _only(delivery.anomaly.anomaly_id, delivery.channel).values(
+            _only(delivery.notification.notification_id, delivery.channel).values(
                 state=DeliveryState.SENT, reason="", sent_us=now_us, message_ref=_words(message_ref)
             )
         )
@@ -169,24 +209,24 @@ class Outbox:
     def mark_failed(self, delivery: Delivery, *, reason: str, next_attempt_us: int) -> None:
         """Write down that this attempt failed and when the next one is due."""
         self._change(
-            _only(delivery.anomaly.anomaly_id, delivery.channel, delivery.attempts).values(
+            _only(delivery.notification.notification_id, delivery.channel, delivery.attempts).values(
                 reason=_words(reason), next_attempt_us=next_attempt_us
             )
         )
 
     def mark_refused(self, delivery: Delivery, *, reason: str) -> None:
         """Write down that the channel will never take it, and why."""
-        self._change(
-            _only(delivery.anomaly.anomaly_id, delivery.channel, delivery.attempts).values(
-                state=DeliveryState.REFUSED, reason=_words(reason)
-            )
-        )
+        self._end(delivery, DeliveryState.REFUSED, reason)
+
+    def mark_skipped(self, delivery: Delivery, *, reason: str) -> None:
+        """Write down that the channel has no use for it, and why."""
+        self._end(delivery, DeliveryState.SUPPRESSED, reason)
 
     def refuse_others(self, channels: Iterable[str]) -> int:
         """Refuse what is pending for channels that are no longer configured; return how many there were."""
         return self._change(
             update(DeliveryRow)
-            .where(DeliveryRow.state == DeliveryState.PENDING, DeliveryRow.channel.not_in(list(channels)))
+            .where(DeliveryRow.state == DeliveryState.PENDING, DeliveryRow.channel.not_in([*channels, TOPIC]))
             .values(state=DeliveryState.REFUSED, reason="the channel is no longer configured")
         )
 
@@ -194,90 +234,209 @@ class Outbox:
         """Return how many notifications wait, per channel that has any."""
         query = (
             select(DeliveryRow.channel, func.count())
-            .where(DeliveryRow.state == DeliveryState.PENDING)
+            .where(DeliveryRow.state == DeliveryState.PENDING, DeliveryRow.channel != TOPIC)
             .group_by(DeliveryRow.channel)
         )
         with self._database.session(read_only=True) as session:
             return {channel: int(count) for channel, count in session.execute(query)}
 
+    def _end(self, delivery: Delivery, state: DeliveryState, reason: str) -> None:
+        self._change(
+            _only(delivery.notification.notification_id, delivery.channel, delivery.attempts).values(
+                state=state, reason=_words(reason)
+            )
+        )
+
     def _change(self, statement: Update) -> int:
         with self._database.session() as session:
             return session.connection().execute(statement).rowcount
 
-    def _past(self, session: Session, anomalies: Sequence[Anomaly], *, now_us: int) -> list[Decision]:
-        """Return the decisions that matter: of these anomalies, of their alerts, of their cooldowns."""
-        in_cooldown = (
-            DeliveryRow.symbol.in_({_words(a.symbol) for a in anomalies}),
-            DeliveryRow.kind.in_({_words(a.kind) for a in anomalies}),
-            DeliveryRow.created_us > now_us - self._cooldown_us,
-            DeliveryRow.state.in_(_HEARD),
+    def _count_version(self, session: Session) -> int:
+        """Count one more change of the memory; nobody else decides until this session ends."""
+        insert = _dialect(session).insert(_table(LifecycleRow))
+        counted = insert.values(name=_VERSION, version=1, payload=b"").on_conflict_do_update(
+            index_elements=["name"], set_={"version": LifecycleRow.version + literal(1)}
         )
-        wanted: tuple[tuple[ColumnElement[bool], ...], ...] = (
-            (DeliveryRow.anomaly_id.in_({_words(a.anomaly_id) for a in anomalies}),),
-            (DeliveryRow.alert_id.in_({_words(a.episode.episode_id) for a in anomalies}),),
-            in_cooldown,
+        statement = counted.returning(LifecycleRow.version)
+        return int(session.connection().execute(statement).scalar_one())
+
+    def _restored(self, session: Session) -> Lifecycle:
+        query = select(LifecycleRow.name, LifecycleRow.payload).where(LifecycleRow.name != _VERSION)
+        lifecycle = Lifecycle(self._rules)
+        try:
+            lifecycle.restore([(name, payload) for name, payload in session.execute(query)])
+        except (msgspec.DecodeError, KeyError) as error:
+            raise StoreError("restore", detail=f"the life cycle's memory: {error}") from error
+        return lifecycle
+
+    def _unknown(
+        self, session: Session, events: Sequence[Anomaly | AlertCommand]
+    ) -> list[Anomaly | AlertCommand]:
+        """Return what was not taken before; the life cycle itself forgets after some time."""
+        identities = {_words(event.anomaly_id) for event in events if isinstance(event, Anomaly)}
+        if not identities:
+            return list(events)
+        query = select(DeliveryRow.anomaly_id).where(
+            DeliveryRow.channel == TOPIC, DeliveryRow.anomaly_id.in_(identities)
         )
-        rows: dict[tuple[str, str], _PastRow] = {}
-        for conditions in wanted:
-            for row in map(_PastRow._make, session.execute(select(*_PAST).where(*conditions))):
-                rows[row.anomaly_id, row.channel] = row
-        by_anomaly: dict[str, list[_PastRow]] = {}
-        for row in rows.values():
-            by_anomaly.setdefault(row.anomaly_id, []).append(row)
-        return [_decision(group) for group in by_anomaly.values()]
+        known = set(session.scalars(query))
+        return [
+            event
+            for event in events
+            if not isinstance(event, Anomaly) or _words(event.anomaly_id) not in known
+        ]
+
+    def _decided(
+        self, lifecycle: Lifecycle, events: Sequence[Anomaly | AlertCommand], first_us: int
+    ) -> list[tuple[int, Outcome]]:
+        outcomes = []
+        if self._has_new_rules:
+            outcomes.append((first_us, lifecycle.configure(self._rules, first_us)))
+        for at_us, event in enumerate(events, start=first_us):
+            on_event = lifecycle.on_anomaly if isinstance(event, Anomaly) else lifecycle.on_command
+            outcomes.append((at_us, on_event(event, at_us)))  # type: ignore[arg-type]  # each takes its own kind
+        outcomes.append((first_us + len(events), lifecycle.on_time(first_us + len(events))))
+        return outcomes
+
+    def _remember(self, session: Session, lifecycle: Lifecycle, version: int) -> None:
+        changes = {_words(name): payload for name, payload in lifecycle.changes().items()}
+        gone = [name for name, payload in changes.items() if payload is None]
+        kept = [{"name": n, "version": version, "payload": p} for n, p in changes.items() if p is not None]
+        if gone:
+            session.connection().execute(delete(LifecycleRow).where(LifecycleRow.name.in_(gone)))
+        if kept:
+            insert = _dialect(session).insert(_table(LifecycleRow))
+            statement = insert.on_conflict_do_update(
+                index_elements=["name"],
+                set_={"version": insert.excluded.version, "payload": insert.excluded.payload},
+            )
+            session.connection().execute(statement, kept)
 
 
-def _decision(rows: Sequence[_PastRow]) -> Decision:
-    """Return the decision that the rows of one anomaly record."""
-    first = rows[0]
-    return Decision(
-        anomaly_id=first.anomaly_id,
-        alert_id=first.alert_id,
-        symbol=first.symbol,
-        kind=first.kind,
-        severity=Severity(first.severity),
-        decided_us=first.created_us,
-        channels=tuple(sorted(row.channel for row in rows if row.channel != NO_CHANNEL)),
-        reason=first.reason if first.channel == NO_CHANNEL else "",
-        is_heard=any(row.state in _HEARD for row in rows),
+def _thread_ref(session: Session, row: DeliveryRow) -> str:
+    query = (
+        select(DeliveryRow.message_ref)
+        .where(
+            DeliveryRow.incident_id == row.incident_id,
+            DeliveryRow.channel == row.channel,
+            DeliveryRow.state == DeliveryState.SENT,
+            DeliveryRow.message_ref != "",
+        )
+        .order_by(DeliveryRow.sequence)
+        .limit(1)
+    )
+    return session.scalars(query).one_or_none() or ""
+
+
+def _notification(row: DeliveryRow) -> Notification:
+    try:
+        return decode(row.payload, Notification)
+    except InvalidRecordError:
+        # Decided before there were incidents, and still waiting.
+        anomaly = decode(row.payload, Anomaly)
+        return Notification.of(anomaly, channels=(row.channel,), now_us=row.created_us)
+
+
+def _rows(outcome: Outcome, at_us: int) -> list[Row]:
+    told = [row for notification in outcome.notifications for row in _notification_rows(notification, at_us)]
+    return told + [_alert_row(alert, number, at_us) for number, alert in enumerate(outcome.alerts)]
+
+
+def _notification_rows(notification: Notification, at_us: int) -> list[Row]:
+    anomaly = notification.anomaly
+    shared_columns: Row = {
+        "notification_id": notification.notification_id,
+        "incident_id": notification.incident_id,
+        "sequence": notification.sequence,
+        "rings": notification.rings,
+        "anomaly_id": _words(anomaly.anomaly_id),
+        "alert_id": _words(anomaly.episode.episode_id),
+        "symbol": _words(anomaly.symbol),
+        "kind": _words(anomaly.kind),
+        "severity": notification.severity.value,
+        "payload": encode(notification),
+    }
+    return [_row({**shared_columns, "channel": channel}, at_us) for channel in notification.channels]
+
+
+def _alert_row(alert: Alert, number: int, at_us: int) -> Row:
+    identity = content_id(
+        alert.alert_id, alert.anomaly_id, alert.incident_id, alert.state, alert.time_us, alert.detail
+    )
+    return _row(
+        {
+            "notification_id": identity,
+            "channel": TOPIC,
+            "incident_id": alert.incident_id,
+            "sequence": number,
+            "rings": False,
+            "anomaly_id": _words(alert.anomaly_id),
+            "alert_id": _words(alert.alert_id),
+            "symbol": _words(alert.symbol),
+            "kind": _words(alert.kind),
+            "severity": alert.severity.value,
+            "payload": encode(alert),
+        },
+        at_us,
     )
 
 
-def _rows(decision: Decision, anomaly: Anomaly) -> list[dict[str, object]]:
-    state = DeliveryState.PENDING if decision.channels else DeliveryState.SUPPRESSED
-    return [
-        {
-            "anomaly_id": _words(decision.anomaly_id),
-            "channel": channel,
-            "alert_id": _words(decision.alert_id),
-            "symbol": _words(decision.symbol),
-            "kind": _words(decision.kind),
-            "severity": decision.severity.value,
-            "state": state.value,
-            "reason": decision.reason,
-            "attempts": 0,
-            "next_attempt_us": decision.decided_us,
-            "sent_us": None,
-            "message_ref": None,
-            "payload": encode(anomaly),
-            "created_us": decision.decided_us,
-        }
-        for channel in decision.channels or (NO_CHANNEL,)
-    ]
+def _row(columns: Row, at_us: int) -> Row:
+    return {
+        **columns,
+        "state": DeliveryState.PENDING.value,
+        "reason": "",
+        "attempts": 0,
+        "next_attempt_us": at_us,
+        "sent_us": None,
+        "message_ref": None,
+        "created_us": at_us,
+    }
 
 
-def _insert(session: Session, rows: list[dict[str, object]]) -> None:
-    table = DeliveryRow.__table__
+def _supersede(session: Session, outcomes: Sequence[tuple[int, Outcome]]) -> None:
+    """Drop changes of messages that nobody has tried to send and that a later one makes superfluous."""
+    latest: dict[tuple[str, str], int] = {}
+    for _, outcome in outcomes:
+        for notification in outcome.notifications:
+            for channel in notification.channels:
+                latest[notification.incident_id, channel] = notification.sequence
+    for (incident_id, channel), sequence in latest.items():
+        session.connection().execute(
+            update(DeliveryRow)
+            .where(
+                DeliveryRow.incident_id == incident_id,
+                DeliveryRow.channel == channel,
+                DeliveryRow.sequence < sequence,
+                DeliveryRow.rings.is_(False),
+                DeliveryRow.state == DeliveryState.PENDING,
+                DeliveryRow.attempts == 0,
+            )
+            .values(state=DeliveryState.SUPPRESSED, reason="a later change says it")
+        )
+
+
+def _insert(session: Session, rows: list[Row]) -> None:
+    if rows:
+        # What is already there stands: it was decided earlier and may have been sent.
+        statement = _dialect(session).insert(_table(DeliveryRow)).on_conflict_do_nothing()
+        session.connection().execute(statement, rows)
+
+
+def _table(mapped: type[DeliveryRow | LifecycleRow]) -> Table:
+    table = mapped.__table__
     assert isinstance(table, Table)
-    dialect = postgresql if session.get_bind().dialect.name == POSTGRESQL else sqlite
-    # What is already there stands: it was decided earlier and may have been sent.
-    session.connection().execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+    return table
 
 
-def _only(anomaly_id: str, channel: str, attempts: int | None = None) -> Update:
+def _dialect(session: Session):  # type: ignore[no-untyped-def]  # noqa: ANN202 - one of two modules
+    return postgresql if session.get_bind().dialect.name == POSTGRESQL else sqlite
+
+
+def _only(notification_id: str, channel: str, attempts: int | None = None) -> Update:
     """Address one row; with `attempts`, only while it is pending and nobody has tried since."""
     statement = update(DeliveryRow).where(
-        DeliveryRow.anomaly_id == _words(anomaly_id), DeliveryRow.channel == channel
+        DeliveryRow.notification_id == notification_id, DeliveryRow.channel == channel
     )
     if attempts is None:
         return statement

@@ -1,4 +1,4 @@
-"""The words of a notification, pure: an anomaly in, Telegram's HTML, Slack's blocks or plain text out.
+"""The words of a notification, pure: a notification in, Telegram's HTML, Slack's blocks or plain text out.
 
 Everything that came from outside (a market's name may hold any character) is cleaned, cut and escaped here
 and nowhere else. Cleaning takes out what no reader needs and a channel may stumble over: control characters,
@@ -14,8 +14,9 @@ import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
+from alerter.notification import AlertView, Notification, NotificationEvent
 from shared.events import Anomaly, EpisodePhase
 
 TELEGRAM_TEXT: Final = 4_096
@@ -29,6 +30,7 @@ _NAME: Final = 64
 _ID: Final = 128
 _REASON: Final = 1_500
 _CONTRIBUTIONS: Final = 5
+_ROWS: Final = 5
 _CUT: Final = "…"
 _RAREST_TRADES: Final = 1e12
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,46 +38,66 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DIRECTION_MARKS: Final = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 
 
-def telegram_html(anomaly: Anomaly) -> str:
+class _Parts(NamedTuple):
+    """What a message says: clean, short enough for every channel, not escaped.
+
+    Attributes:
+        headline: one line.
+        reason: one sentence or two.
+        facts: names and values.
+        rows: further alerts, one line each.
+        reference: id to look things up by.
+    """
+
+    headline: str
+    reason: str
+    facts: list[tuple[str, str]]
+    rows: list[str]
+    reference: str
+
+
+def telegram_html(notification: Notification) -> str:
     """Return the message for Telegram's HTML mode."""
-    headline, reason, facts, anomaly_id = _parts(anomaly)
+    parts = _parts(notification)
     lines = [
-        f"<b>{html.escape(headline)}</b>",
-        html.escape(reason),
+        f"<b>{html.escape(parts.headline)}</b>",
+        html.escape(parts.reason),
         "",
-        *(f"{html.escape(name)}: {html.escape(value)}" for name, value in facts),
-        f"<code>{html.escape(anomaly_id)}</code>",
+        *(f"{html.escape(name)}: {html.escape(value)}" for name, value in parts.facts),
+        *(html.escape(row) for row in parts.rows),
+        f"<code>{html.escape(parts.reference)}</code>",
     ]
     return "\n".join(lines)
 
 
-def slack_blocks(anomaly: Anomaly) -> list[SlackBlock]:
+def slack_blocks(notification: Notification) -> list[SlackBlock]:
     """Return the message as Block Kit. What came from outside stands in plain text, which has no markup."""
-    headline, reason, facts, anomaly_id = _parts(anomaly)
-    return [
-        {"type": "header", "text": _plain_text(headline, SLACK_HEADER)},
-        {"type": "section", "text": _plain_text(reason or headline, SLACK_SECTION)},
-        {
-            "type": "section",
-            "fields": [_plain_text(f"{name}\n{value}", SLACK_FIELD) for name, value in facts],
-        },
-        {
-            "type": "context",
-            "elements": [{"type": "mrkdwn", "text": f"`{_slack(anomaly_id.replace('`', ''), SLACK_FIELD)}`"}],
-        },
+    parts = _parts(notification)
+    blocks: list[SlackBlock] = [
+        {"type": "header", "text": _plain_text(parts.headline, SLACK_HEADER)},
+        {"type": "section", "text": _plain_text(parts.reason or parts.headline, SLACK_SECTION)},
     ]
+    if parts.facts:
+        fields = [_plain_text(f"{name}\n{value}", SLACK_FIELD) for name, value in parts.facts]
+        blocks.append({"type": "section", "fields": fields})
+    if parts.rows:
+        blocks.append({"type": "section", "text": _plain_text("\n".join(parts.rows), SLACK_SECTION)})
+    reference = _slack(parts.reference.replace("`", ""), SLACK_FIELD)
+    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": f"`{reference}`"}]})
+    return blocks
 
 
-def slack_text(anomaly: Anomaly) -> str:
+def slack_text(notification: Notification) -> str:
     """Return the one line that Slack shows where it shows no blocks (notifications, screen readers)."""
-    headline, reason, _, _ = _parts(anomaly)
-    return _slack(f"{headline}. {reason}", SLACK_SECTION)
+    parts = _parts(notification)
+    return _slack(f"{parts.headline}. {parts.reason}", SLACK_SECTION)
 
 
-def plain(anomaly: Anomaly) -> str:
+def plain(notification: Notification) -> str:
     """Return the message as plain text, the headline on its first line."""
-    headline, reason, facts, anomaly_id = _parts(anomaly)
-    return "\n".join([headline, reason, *(f"{name}: {value}" for name, value in facts), f"Id: {anomaly_id}"])
+    parts = _parts(notification)
+    facts = [f"{name}: {value}" for name, value in parts.facts]
+    return "\n".join([parts.headline, parts.reason, *facts, *parts.rows, f"Id: {parts.reference}"])
 
 
 def rarity_words(rarity: float | None) -> str:
@@ -116,11 +138,14 @@ def clean(text: str, units: int) -> str:
     return _fitting(" ".join(kept.split()), units, lambda character: character)
 
 
-def _parts(anomaly: Anomaly) -> tuple[str, str, list[tuple[str, str]], str]:
-    """Return headline, reason, named facts and id: clean, short enough for every channel, not escaped."""
+def _parts(notification: Notification) -> _Parts:
+    if notification.digest is not None:
+        return _digest_parts(notification)
+    anomaly = notification.anomaly
     market, kind = clean(anomaly.symbol, _NAME), clean(anomaly.kind.replace("_", " "), _NAME)
     headline = f"{anomaly.severity.upper()}: {kind} on {market} ({clean(anomaly.exchange, _NAME // 2)})"
     facts = [
+        *_life(notification),
         # What is told of all markets together has no price.
         *([("Price", price_words(anomaly.price))] if anomaly.price else []),
         ("Rarity", rarity_words(anomaly.rarity)),
@@ -129,7 +154,61 @@ def _parts(anomaly: Anomaly) -> tuple[str, str, list[tuple[str, str]], str]:
     if why := _contributions(anomaly):
         facts.append(("Driven by", why))
     facts.append(("Episode", _episode(anomaly)))
-    return headline, clean(anomaly.reason, _REASON), facts, clean(anomaly.anomaly_id, _ID)
+    others = [view for view in notification.alerts if view.alert_id != anomaly.episode.episode_id]
+    rows = [f"Also {_row(view)}" for view in others[:_ROWS]]
+    if (more := len(others) - _ROWS) > 0:
+        rows.append(f"and {more} more")
+    return _Parts(
+        f"{_event_words(notification)}{headline}",
+        clean(anomaly.reason, _REASON),
+        facts,
+        rows,
+        clean(anomaly.anomaly_id, _ID),
+    )
+
+
+def _digest_parts(notification: Notification) -> _Parts:
+    digest = notification.digest
+    assert digest is not None
+    headline = (
+        f"{_event_words(notification)}{notification.severity.upper()}: {digest.markets} markets at once"
+    )
+    facts = [*_life(notification), ("Time", time_words(notification.anomaly.event_time_us))]
+    rows = [_row(view) for view in digest.top]
+    if (more := digest.markets - len(digest.top)) > 0:
+        rows.append(f"and {more} more markets")
+    reference = clean(notification.incident_id, _ID)
+    return _Parts(headline, clean(digest.title, _REASON), facts, rows, reference)
+
+
+def _event_words(notification: Notification) -> str:
+    match notification.event:
+        case NotificationEvent.OPENED | NotificationEvent.UPDATED if notification.level == 0:
+            return ""
+        case NotificationEvent.ESCALATED:
+            return f"ESCALATED, level {notification.level}: "
+        case NotificationEvent.UPDATED:
+            return ""
+        case _:
+            return f"{notification.event.upper()}: "
+
+
+def _life(notification: Notification) -> list[tuple[str, str]]:
+    """Return what is to be said about the incident's life, if anything is."""
+    said = []
+    if notification.note:
+        said.append(("Why now", clean(notification.note, _REASON)))
+    if notification.author:
+        said.append(("By", clean(notification.author, _NAME)))
+    if notification.mentions:
+        said.append(("For", ", ".join(clean(name, _NAME) for name in notification.mentions)))
+    return said
+
+
+def _row(view: AlertView) -> str:
+    move = "" if view.move_pct is None else f" {view.move_pct:+.3g} %"
+    kind = clean(view.kind.replace("_", " "), _NAME)
+    return f"{clean(view.symbol, _NAME)} ({clean(view.exchange, _NAME // 2)}){move}: {kind}, {view.severity}"
 
 
 def _contributions(anomaly: Anomaly) -> str:

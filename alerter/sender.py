@@ -197,6 +197,10 @@ class Sender:
                 return 0.0
 
     async def _deliver(self, lane: _Lane, delivery: Delivery) -> None:
+        if not delivery.notification.rings and not lane.channel.edits:
+            skip = "the channel cannot change a message"
+            await self._record(lane, lambda: self._outbox.mark_skipped(delivery, reason=skip))
+            return
         try:
             message_ref = await self._attempt(lane, delivery)
         except DeliveryRetriableError as error:
@@ -210,7 +214,7 @@ class Sender:
         name, started_s = lane.channel.name, self._clock.monotonic_s()
         try:
             async with asyncio.timeout(self._params.send_timeout_s):
-                return await lane.channel.send(delivery.anomaly)
+                return await lane.channel.send(delivery.notification, thread_ref=delivery.thread_ref)
         except TimeoutError:
             detail = f"no answer within {self._params.send_timeout_s:g} s"
             raise DeliveryRetriableError(name, detail=detail) from None
@@ -236,7 +240,7 @@ class Sender:
         _log.warning(
             "delivery_failed",
             channel=error.channel,
-            anomaly_id=delivery.anomaly.anomaly_id,
+            notification_id=delivery.notification.notification_id,
             attempts=delivery.attempts,
             detail=error.detail,
             retry_in_s=wait_s,
@@ -250,7 +254,7 @@ class Sender:
         _log.error(
             "delivery_refused",
             channel=error.channel,
-            anomaly_id=delivery.anomaly.anomaly_id,
+            notification_id=delivery.notification.notification_id,
             detail=error.detail,
         )
         self.tally.refused(delivery.channel, error.detail)

@@ -341,6 +341,12 @@ class Alert(Event, frozen=True, kw_only=True, gc=False):
         channels: where notifications went; empty when none was due.
         detail: why, in words (`cooldown 300 s`, `delivered`).
         time_us: of the change, by the alerter's clock.
+        exchange: venue of the anomaly.
+        fingerprint: of venue, market and kind: the same for every alert about the same thing.
+        incident_id: of the group of alerts that people are told about together; a target of commands.
+        level: of escalation, from 0.
+        author: who acknowledged, snoozed, silenced or resolved it; empty when nobody did.
+        until_us: end of a snooze or silence; 0 when there is none.
     """
 
     alert_id: str
@@ -351,6 +357,53 @@ class Alert(Event, frozen=True, kw_only=True, gc=False):
     state: AlertState
     channels: list[str]
     detail: str
+    time_us: TimeUs
+    exchange: str = ""
+    fingerprint: str = ""
+    incident_id: str = ""
+    level: int = 0
+    author: str = ""
+    until_us: TimeUs = 0
+
+
+class AlertAction(StrEnum):
+    """What a person wants done about alerts."""
+
+    ACKNOWLEDGE = "acknowledge"
+    UNACKNOWLEDGE = "unacknowledge"
+    SNOOZE = "snooze"
+    RESOLVE = "resolve"
+    SILENCE = "silence"
+    UNSILENCE = "unsilence"
+
+
+class AlertCommand(Event, frozen=True, kw_only=True, gc=False):
+    """What a person asked for, on a channel or on the dashboard; every alerter acts on it once.
+
+    Attributes:
+        command_id: derived from what the person did (a button press, a message), so that it counts once.
+        action: what is wanted.
+        target: an `incident_id` or `alert_id`; for unsilence the silence's id, which is the id of the command
+            that made it; empty for silence.
+        matchers: for silence: what alerts it is about: patterns by label (`market`, `kind`, `severity`,
+            `exchange`), any of several, as in the alerter's rules.
+        start_us: beginning of a silence; 0: now.
+        until_us: end of a silence or snooze.
+        author: who, as the channel knows them.
+        channel: where it was asked (`telegram:1`, `dashboard`).
+        comment: why.
+        time_us: when, by the clock of the channel's reader.
+    """
+
+    command_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    action: AlertAction
+    target: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    matchers: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    start_us: TimeUs = 0
+    until_us: TimeUs = 0
+    author: str = ""
+    channel: str = ""
+    comment: str = ""
     time_us: TimeUs
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from shared.events import (
     Alert,
+    AlertCommand,
     Anomaly,
     DeadLetter,
     DetectorConfig,
@@ -37,6 +38,7 @@ TAPE_GAPS: Final = "tape-gaps"
 QUARANTINES: Final = "quarantines"
 DEAD_LETTERS: Final = "dead-letters"
 ALERTS: Final = "alerts"
+ALERT_COMMANDS: Final = "alert-commands"
 WORKER_STATUS: Final = "worker-status"
 
 
@@ -169,6 +171,14 @@ TOPICS: Final[tuple[TopicSpec, ...]] = (
         purpose="changes in the life of alerts",
         event=Alert,
         key="symbol",
+        per_market=False,
+        retention_ms=30 * DAY_MS,
+    ),
+    TopicSpec(
+        name=ALERT_COMMANDS,
+        purpose="what people ask for: acknowledge, snooze, silence, resolve",
+        event=AlertCommand,
+        key="target",
         per_market=False,
         retention_ms=30 * DAY_MS,
     ),

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from shared.events import Anomaly
+from alerter.notification import Notification
 
 
 class Channel(Protocol):
@@ -13,7 +13,7 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str:
-        """Name in the outbox, in events and in metrics; holds no secret and never changes."""
+        """Name in the outbox, in events, in metrics and in the rules; holds no secret and never changes."""
         ...
 
     @property
@@ -21,8 +21,18 @@ class Channel(Protocol):
         """Least time between two messages, in seconds."""
         ...
 
-    async def send(self, anomaly: Anomaly) -> str:
+    @property
+    def edits(self) -> bool:
+        """Whether it can change a message that is there; if not, it is given only notifications that ring."""
+        ...
+
+    async def send(self, notification: Notification, *, thread_ref: str) -> str:
         """Make one attempt to deliver; retries are the sender's.
+
+        Args:
+            notification: what is to be told, or what the message is to say from now on.
+            thread_ref: the service's reference to the first message about the same incident; empty when there
+                is none, and then a notification that does not ring has to make one.
 
         Returns:
             The service's reference to the message, empty where it gives none.

@@ -1,12 +1,15 @@
 """The terminal, for those who have set up nothing else yet."""
 
+from typing import Final
+
 from rich.console import Console
 from rich.text import Text
 
-from alerter.lifecycle import CONSOLE
+from alerter.notification import Notification
 from alerter.render import plain
-from shared.events import Anomaly, Severity
+from shared.events import Severity
 
+CONSOLE: Final = "console"
 _STYLES = {
     Severity.LOW: "dim",
     Severity.MEDIUM: "yellow",
@@ -16,7 +19,7 @@ _STYLES = {
 
 
 class ConsoleChannel:
-    """Prints anomalies on standard output.
+    """Prints notifications on standard output.
 
     Args:
         console: where to print; the process's standard output by default.
@@ -24,15 +27,18 @@ class ConsoleChannel:
 
     name = CONSOLE
     min_interval_s = 0.0
+    edits = False
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False)
 
-    async def send(self, anomaly: Anomaly) -> str:
-        """Print an anomaly; returns an empty reference."""
-        headline, _, rest = plain(anomaly).partition("\n")
+    async def send(self, notification: Notification, *, thread_ref: str) -> str:  # noqa: ARG002 - it has no threads
+        """Print a notification; returns an empty reference."""
+        headline, _, rest = plain(notification).partition("\n")
         # As `Text` and not as markup: square brackets of a market's name are no style.
-        self._console.print(Text(headline, style=_STYLES[anomaly.severity]), Text(rest), sep="\n", end="\n\n")
+        self._console.print(
+            Text(headline, style=_STYLES[notification.severity]), Text(rest), sep="\n", end="\n\n"
+        )
         return ""
 
     async def close(self) -> None:

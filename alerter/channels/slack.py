@@ -17,9 +17,9 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.webhook import WebhookClient
 
 from alerter.channels.redaction import Redactor, quiet_libraries
+from alerter.notification import Notification
 from alerter.render import clean, slack_blocks, slack_text
 from shared.errors import DeliveryError, DeliveryRefusedError, DeliveryRetriableError
-from shared.events import Anomaly
 
 WEBHOOK: Final = "slack-webhook"
 
@@ -73,6 +73,8 @@ class SlackWebhookParams:
 class SlackChannel:
     """A channel that a bot posts to."""
 
+    edits = False
+
     def __init__(self, params: SlackParams) -> None:
         quiet_libraries()
         self.name = f"slack:{params.channel}"
@@ -83,19 +85,19 @@ class SlackChannel:
             token=params.token, base_url=params.api_url, timeout=params.timeout_s, retry_handlers=[]
         )
 
-    async def send(self, anomaly: Anomaly) -> str:
+    async def send(self, notification: Notification, *, thread_ref: str) -> str:  # noqa: ARG002 - no threads yet
         """Post a message; returns its timestamp, which is its id within the channel."""
-        return await asyncio.to_thread(self._post, anomaly)
+        return await asyncio.to_thread(self._post, notification)
 
     async def close(self) -> None:
         """Release nothing: each request has its own connection."""
 
-    def _post(self, anomaly: Anomaly) -> str:
+    def _post(self, notification: Notification) -> str:
         try:
             response = self._client.chat_postMessage(
                 channel=self._channel,
-                text=slack_text(anomaly),
-                blocks=slack_blocks(anomaly),
+                text=slack_text(notification),
+                blocks=slack_blocks(notification),
                 unfurl_links=False,
                 unfurl_media=False,
             )
@@ -115,6 +117,7 @@ class SlackWebhook:
     """An incoming webhook: knows its channel itself, and gives no reference to the message."""
 
     name = WEBHOOK
+    edits = False
 
     def __init__(self, params: SlackWebhookParams) -> None:
         quiet_libraries()
@@ -122,18 +125,18 @@ class SlackWebhook:
         self._redact = Redactor(params.url)
         self._client = WebhookClient(params.url, timeout=params.timeout_s, retry_handlers=[])
 
-    async def send(self, anomaly: Anomaly) -> str:
+    async def send(self, notification: Notification, *, thread_ref: str) -> str:  # noqa: ARG002 - no threads yet
         """Post a message; returns an empty reference."""
-        return await asyncio.to_thread(self._post, anomaly)
+        return await asyncio.to_thread(self._post, notification)
 
     async def close(self) -> None:
         """Release nothing: each request has its own connection."""
 
-    def _post(self, anomaly: Anomaly) -> str:
+    def _post(self, notification: Notification) -> str:
         try:
             response = self._client.send(
-                text=slack_text(anomaly),
-                blocks=slack_blocks(anomaly),
+                text=slack_text(notification),
+                blocks=slack_blocks(notification),
                 unfurl_links=False,
                 unfurl_media=False,
             )

@@ -19,9 +19,9 @@ from telegram.ext import AIORateLimiter, ExtBot
 from telegram.request import HTTPXRequest
 
 from alerter.channels.redaction import Redactor, quiet_libraries
+from alerter.notification import Notification
 from alerter.render import clean, telegram_html
 from shared.errors import DeliveryRefusedError, DeliveryRetriableError
-from shared.events import Anomaly
 
 # The library warns on every 429 unless told that we know: waiting times become `timedelta`.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
@@ -118,18 +118,20 @@ class TelegramChat:
             counted apart.
     """
 
+    edits = False
+
     def __init__(self, bot: TelegramBot, *, chat_id: str) -> None:
         self.name = f"telegram:{chat_id}"
         self.min_interval_s = bot.params.min_interval_s
         self._bot = bot
         self._chat_id = chat_id
 
-    async def send(self, anomaly: Anomaly) -> str:
+    async def send(self, notification: Notification, *, thread_ref: str) -> str:  # noqa: ARG002 - no threads yet
         """Send a message; returns its id."""
         try:
             message = await self._bot.api.send_message(
                 chat_id=self._chat_id,
-                text=telegram_html(anomaly),
+                text=telegram_html(notification),
                 parse_mode=ParseMode.HTML,
                 link_preview_options=LinkPreviewOptions(is_disabled=True),
             )

@@ -9,7 +9,7 @@ content, so that storing an event twice is storing it once. What is looked at wh
 from enum import StrEnum
 from typing import Annotated
 
-from sqlalchemy import JSON, BigInteger, Double, Index, LargeBinary, MetaData, Text, false
+from sqlalchemy import JSON, BigInteger, Double, Index, LargeBinary, MetaData, Text, false, text, true
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # Constraint names are fixed, so that a later revision can name what it changes.
@@ -129,6 +129,12 @@ class AlertRow(Base):
     severity: Mapped[Words]
     channels: Mapped[list[str]] = mapped_column(JSON)
     detail: Mapped[Words]
+    exchange: Mapped[Words] = mapped_column(server_default=text("''"))
+    fingerprint: Mapped[Words] = mapped_column(server_default=text("''"))
+    incident_id: Mapped[Words] = mapped_column(server_default=text("''"))
+    level: Mapped[int] = mapped_column(server_default="0")
+    author: Mapped[Words] = mapped_column(server_default=text("''"))
+    until_us: Mapped[Big] = mapped_column(server_default="0")
 
 
 class DeadLetterRow(Base):
@@ -160,19 +166,26 @@ class DeliveryState(StrEnum):
 
 
 class DeliveryRow(Base):
-    """The alerter's outbox: one notification of one anomaly on one channel. Its queries are the alerter's.
+    """The alerter's outbox: one notification on one channel. Its queries are the alerter's.
+
+    What goes to the topic `alerts` is in it too, under a channel's name of its own.
 
     Attributes:
-        channel: where it goes (`telegram:<chat>`, ...); empty when suppressed.
-        alert_id: of the alert that the anomaly belongs to, as in `shared.events.Alert`.
+        notification_id: idempotency key of the notification.
+        channel: where it goes (`telegram:<chat>`, ...).
+        incident_id: the thread that it belongs to.
+        sequence: its number within the thread.
+        rings: whether people are to be told, and not only a message brought up to date.
+        anomaly_id: of the anomaly that it explains.
+        alert_id: of that anomaly's alert, as in `shared.events.Alert`.
         state: a value of `DeliveryState`.
         reason: why it is suppressed or refused, or the last error; empty otherwise.
         attempts: deliveries tried.
         next_attempt_us: not to be tried before; meaningful while pending.
         sent_us: when the channel took it.
         message_ref: the channel's id of the message (Telegram: message id, Slack: ts).
-        payload: the anomaly as JSON, so that the outbox needs no other table.
-        created_us: when the alerter took it up.
+        payload: the notification as JSON, so that the outbox needs no other table.
+        created_us: when the alerter decided it.
     """
 
     __tablename__ = "deliveries"
@@ -181,10 +194,16 @@ class DeliveryRow(Base):
         Index(None, "symbol", "kind", "channel", "created_us"),
         Index(None, "channel", "state", "created_us"),
         Index(None, "alert_id"),
+        Index(None, "anomaly_id"),
+        Index(None, "incident_id", "channel", "sequence"),
     )
 
-    anomaly_id: Mapped[Key]
+    notification_id: Mapped[Key] = mapped_column(server_default=text("''"))
     channel: Mapped[Key]
+    incident_id: Mapped[Words] = mapped_column(server_default=text("''"))
+    sequence: Mapped[Big] = mapped_column(server_default="1")
+    rings: Mapped[bool] = mapped_column(server_default=true())
+    anomaly_id: Mapped[Words]
     alert_id: Mapped[Words]
     symbol: Mapped[Words]
     kind: Mapped[Words]
@@ -197,3 +216,19 @@ class DeliveryRow(Base):
     message_ref: Mapped[Words | None]
     payload: Mapped[bytes] = mapped_column(LargeBinary)
     created_us: Mapped[Big]
+
+
+class LifecycleRow(Base):
+    """The memory of the life cycle of alerts: one record a row. Its queries are the alerter's.
+
+    Attributes:
+        name: section and key of the record; the row without a section counts the changes of all.
+        version: number of the change that wrote it.
+        payload: the record as JSON.
+    """
+
+    __tablename__ = "lifecycle"
+
+    name: Mapped[Key]
+    version: Mapped[Big]
+    payload: Mapped[bytes] = mapped_column(LargeBinary)

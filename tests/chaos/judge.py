@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from alerter.outbox import TOPIC
 from detector.engine import Engine
 from detector.params import EngineParams
 from shared import topics
@@ -235,7 +236,9 @@ def pending(database: Database) -> int:
 def judge_people(verdict: Verdict, database: Database, heard: list[str]) -> None:
     """Compare what was marked as sent with what people got."""
     with database.session() as session:
-        rows = session.query(DeliveryRow.anomaly_id).filter(DeliveryRow.state == DeliveryState.SENT.value)
+        rows = session.query(DeliveryRow.anomaly_id).filter(
+            DeliveryRow.state == DeliveryState.SENT.value, DeliveryRow.channel != TOPIC
+        )
         sent = {row[0] for row in rows}
     if unheard := sent - set(heard):
         verdict.faults.append(f"{len(unheard)} notifications are marked as sent, and nobody got them")

@@ -80,7 +80,7 @@ def test_every_kind_of_event_is_stored_once_and_read_back(database: Database) ->
         assert queries.anomalies(session) == [samples.anomaly()]
         assert queries.anomaly(session, samples.anomaly().anomaly_id) == samples.anomaly()
         assert queries.trades(session, symbol="BTC-USDT") == samples.trades(5)
-        assert queries.counts(session) == {**first, "deliveries": 0}
+        assert queries.counts(session) == {**first, "deliveries": 0, "lifecycle": 0}
     assert first["trades"] == 5
     assert set(again.values()) == {0}
 

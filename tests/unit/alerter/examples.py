@@ -3,7 +3,11 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from alerter.notification import Notification
+from alerter.rules.model import RouteRule, RulesFile
+from alerter.rules.tree import Rules
 from alerter.sender import Pause, Sender
 from shared.clock import Clock, ManualClock
 from shared.errors import DeliveryError
@@ -58,6 +62,17 @@ def anomaly(
     )
 
 
+def notification(*args: str, **kwargs: Any) -> Notification:  # noqa: ANN401 - those of `anomaly`
+    """Return the notification of a single anomaly."""
+    return Notification.of(anomaly(*args, **kwargs), channels=("chat",), now_us=EVENT_US)
+
+
+def plain_rules(*channels: str, min_severity: Severity = Severity.MEDIUM, cooldown_s: float = 300) -> Rules:
+    """Return rules without escalation, inhibition and floods: each market is told on every channel."""
+    file = RulesFile(min_severity=min_severity, route=RouteRule(repeat_interval=0))
+    return Rules(file.overridden(min_severity=None, cooldown_s=cooldown_s), channels=channels)
+
+
 @dataclass
 class RecordingChannel:
     """A channel in memory.
@@ -70,6 +85,8 @@ class RecordingChannel:
         hold: while it is set, attempts wait.
         sent: what was taken: anomaly and time in seconds.
         attempted: anomaly ids, in order.
+        edits: whether it changes messages that are there.
+        threads: references that came with the attempts.
     """
 
     name: str
@@ -80,9 +97,13 @@ class RecordingChannel:
     sent: list[tuple[str, float]] = field(default_factory=list)
     attempted: list[str] = field(default_factory=list)
     is_closed: bool = False
+    edits: bool = False
+    threads: list[str] = field(default_factory=list)
 
-    async def send(self, anomaly: Anomaly) -> str:
-        """Take the anomaly, or fail as told."""
+    async def send(self, notification: Notification, *, thread_ref: str) -> str:
+        """Take the notification, or fail as told."""
+        self.threads.append(thread_ref)
+        anomaly = notification.anomaly
         self.attempted.append(anomaly.anomaly_id)
         if self.hold is not None:
             await self.hold.wait()

@@ -8,19 +8,27 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
-from alerter.app import TOPICS, AlerterParams, AlerterSink, SenderThread, run
+from alerter.app import TOPICS, AlerterParams, AlerterSink, RulesFeed, SenderThread, run
 from alerter.channels.channel import Channel
 from alerter.channels.configured import ChannelsParams, build_channels
 from alerter.channels.slack import SlackParams, SlackWebhookParams
 from alerter.channels.telegram import TelegramParams
-from alerter.lifecycle import LifecycleParams
 from alerter.outbox import Outbox
 from alerter.sender import Sender, SenderParams
 from shared import topics
 from shared.clock import SystemClock
 from shared.codec import decode, encode
 from shared.errors import StoreError
-from shared.events import Alert, AlertState, Anomaly, EpisodePhase, Severity, WorkerStatus
+from shared.events import (
+    Alert,
+    AlertAction,
+    AlertCommand,
+    AlertState,
+    Anomaly,
+    EpisodePhase,
+    Severity,
+    WorkerStatus,
+)
 from shared.metrics import Health
 from shared.status import StatusReporter
 from shared.store.database import Database
@@ -30,12 +38,12 @@ from shared.stream.sink import Received
 from tests.deadlines import eventually
 from tests.servers.slack import WEBHOOK_CHANNEL, SlackLimits, SlackServer
 from tests.servers.telegram import TelegramLimits, TelegramServer
-from tests.unit.alerter.examples import RecordingChannel, anomaly
+from tests.unit.alerter.examples import RecordingChannel, anomaly, plain_rules
 
 CLOCK = SystemClock()
 DEADLINE_S = 20.0
 NO_COOLDOWN = AlerterParams(
-    lifecycle=LifecycleParams(cooldown_s=0), sender=SenderParams(send_timeout_s=2, lease_s=3)
+    rules=plain_rules(cooldown_s=0).file, sender=SenderParams(send_timeout_s=2, lease_s=3)
 )
 
 
@@ -120,6 +128,7 @@ def sink(broker: MemoryBroker, outbox: Outbox) -> AlerterSink:
         outbox=outbox,
         sender=SenderThread(sender),
         sent=queue.SimpleQueue(),
+        feed=RulesFeed(NO_COOLDOWN, channels=("chat",)),
         producer=producer,
         status=StatusReporter(producer, worker="alerter", instance="1", clock=CLOCK),
         clock=CLOCK,
@@ -171,7 +180,7 @@ def test_the_order_within_a_market_is_kept(
 def test_a_decision_wakes_the_sender(broker: MemoryBroker, database: Database) -> None:
     channel = RecordingChannel("chat", CLOCK)
     # Left alone, it would look again after an hour.
-    params = AlerterParams(sender=SenderParams(idle_poll_s=3_600))
+    params = AlerterParams(rules=plain_rules().file, sender=SenderParams(idle_poll_s=3_600))
     with running(broker, database, [channel], params):
         for number in range(1, 6):
             publish(broker, [anomaly(f"a{number}", symbol=f"M{number}-USDT")])
@@ -185,17 +194,37 @@ def test_a_crash_after_the_outbox_was_written_and_before_the_commit_loses_and_re
     events = [anomaly(f"a{number}", symbol=f"M{number}-USDT") for number in range(5)]
     publish(broker, events)
     # The process dies here: decisions are stored and published, no offset is committed, nothing is sent.
-    before = sink(broker, Outbox(database, lifecycle=LifecycleParams(channels=("chat",))))
+    before = sink(broker, Outbox(database, rules=plain_rules("chat")))
     before.on_events([Received(topics.ANOMALIES, 0, n, event) for n, event in enumerate(events)])
     assert len(alerts(broker)) == 5
     channel = RecordingChannel("chat", CLOCK)
     with running(broker, database, [channel]):
-        wait_for(lambda: len(alerts(broker)) == 15)
+        wait_for(lambda: len(alerts(broker)) == 10)
     assert channel.ids() == [event.anomaly_id for event in events]
     decisions = [encode(alert) for alert in alerts(broker) if alert.detail == "to be told"]
-    assert len(decisions) == 10
-    # What is said again is equal to the byte, so that every reader can drop it.
-    assert len(set(decisions)) == 5
+    assert len(decisions) == len(set(decisions)) == 5
+
+
+def test_a_crash_before_the_events_were_published_publishes_them_later(
+    broker: MemoryBroker, database: Database
+) -> None:
+    # The process dies here: it has decided, and published nothing.
+    Outbox(database, rules=plain_rules("chat")).take([anomaly("a1")], now_us=CLOCK.now_us())
+    with running(broker, database, [RecordingChannel("chat", CLOCK)]):
+        wait_for(lambda: [alert.detail for alert in alerts(broker)].count("to be told") == 1)
+
+
+def test_an_acknowledgement_from_the_topic_counts(broker: MemoryBroker, database: Database) -> None:
+    publish(broker, [anomaly("a1")])
+    channel = RecordingChannel("chat", CLOCK, edits=True)
+    with running(broker, database, [channel]):
+        wait_for(lambda: len(alerts(broker)) == 2)
+        command = AlertCommand(
+            command_id="c1", action=AlertAction.ACKNOWLEDGE, target="a1", author="ann", time_us=CLOCK.now_us()
+        )
+        broker.producer().produce(topics.ALERT_COMMANDS, encode(command), key=b"a1")
+        wait_for(lambda: any(alert.state is AlertState.ACKNOWLEDGED for alert in alerts(broker)))
+        wait_for(lambda: channel.threads == ["", "ref-1"])
 
 
 def test_a_crash_before_the_outbox_was_written_loses_nothing(
@@ -227,7 +256,7 @@ def test_what_was_sent_is_not_sent_again_when_the_topic_is_read_from_its_beginni
 
 
 def test_what_was_pending_at_a_stop_is_sent_after_the_start(broker: MemoryBroker, database: Database) -> None:
-    outbox = Outbox(database, lifecycle=LifecycleParams(channels=("chat",)))
+    outbox = Outbox(database, rules=plain_rules("chat"))
     outbox.take([anomaly("a1"), anomaly("b1", symbol="ETH-USDT")], now_us=CLOCK.now_us() - 10)
     channel = RecordingChannel("chat", CLOCK)
     with running(broker, database, [channel]):

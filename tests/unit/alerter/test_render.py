@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from alerter.notification import Notification
 from alerter.render import (
     clean,
     plain,
@@ -19,7 +20,7 @@ from alerter.render import (
 from shared.events import Anomaly, EpisodePhase
 from tests.servers.slack import _message_fault, _texts, is_escaped
 from tests.servers.telegram import shown
-from tests.unit.alerter.examples import anomaly
+from tests.unit.alerter.examples import anomaly, notification
 
 HOSTILE = [
     "<b>&\"'</b></code><a href='tg://user?id=1'>",
@@ -60,11 +61,15 @@ any_anomaly = st.builds(
 )
 
 
+def told(event: Anomaly) -> Notification:
+    return Notification.of(event, channels=("chat",), now_us=0)
+
+
 @settings(max_examples=40)
 @given(any_anomaly)
 @example(anomaly("<" * 500, symbol="&" * 500, exchange="<" * 500, kind="😀" * 500, reason="&" * 9_000))
 def test_telegrams_markup_holds_whatever_the_text(event: Anomaly) -> None:
-    message = telegram_html(event)
+    message = telegram_html(told(event))
     text = shown(message)  # raises on anything that Telegram would not parse
     assert 0 < len(text.encode("utf-16-le")) // 2 <= 4_096
     assert re.findall(r"</?[a-z]+>", message) == ["<b>", "</b>", "<code>", "</code>"]
@@ -76,7 +81,7 @@ def test_telegrams_markup_holds_whatever_the_text(event: Anomaly) -> None:
 @given(any_anomaly)
 @example(anomaly("`" * 500, symbol="&" * 500, exchange="<" * 500, kind="😀" * 500, reason="&" * 9_000))
 def test_slacks_blocks_hold_whatever_the_text(event: Anomaly) -> None:
-    blocks, fallback = slack_blocks(event), slack_text(event)
+    blocks, fallback = slack_blocks(told(event)), slack_text(told(event))
     assert _message_fault({"text": fallback, "blocks": blocks}) == ""
     texts = _texts(list(blocks))
     assert all(is_escaped(text) for text in [fallback, *texts])
@@ -89,13 +94,18 @@ def test_slacks_blocks_hold_whatever_the_text(event: Anomaly) -> None:
 @settings(max_examples=40)
 @given(any_anomaly)
 def test_every_form_can_be_written_as_utf8_and_holds_no_control_character(event: Anomaly) -> None:
-    for text in (telegram_html(event), plain(event), slack_text(event), *_texts(list(slack_blocks(event)))):
+    for text in (
+        telegram_html(told(event)),
+        plain(told(event)),
+        slack_text(told(event)),
+        *_texts(list(slack_blocks(told(event)))),
+    ):
         text.encode("utf-8")
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", text)
 
 
 def test_a_message_says_what_where_how_rare_why_and_when() -> None:
-    assert plain(anomaly("0123456789abcdef0123", symbol="币安人生-USDT", kind="flash_crash")) == (
+    assert plain(notification("0123456789abcdef0123", symbol="币安人生-USDT", kind="flash_crash")) == (
         "HIGH: flash crash on 币安人生-USDT (binance)\n"
         "A single trade of 1,250,000 USDT, 40 times the median.\n"
         "Price: 64,231.5\n"
@@ -108,25 +118,25 @@ def test_a_message_says_what_where_how_rare_why_and_when() -> None:
 
 
 def test_telegram_escapes_and_keeps_the_words() -> None:
-    message = telegram_html(anomaly("id<1>", symbol="<b>-USDT", reason="a < b & c"))
+    message = telegram_html(notification("id<1>", symbol="<b>-USDT", reason="a < b & c"))
     assert message.startswith("<b>HIGH: whale on &lt;b&gt;-USDT (binance)</b>\na &lt; b &amp; c\n")
     assert message.endswith("\n<code>id&lt;1&gt;</code>")
 
 
 def test_slack_has_the_whole_id_in_code() -> None:
-    blocks = slack_blocks(anomaly("0123456789abcdef0123"))
+    blocks = slack_blocks(notification("0123456789abcdef0123"))
     assert blocks[-1]["elements"] == [{"type": "mrkdwn", "text": "`0123456789abcdef0123`"}]
     assert [block["type"] for block in blocks] == ["header", "section", "section", "context"]
 
 
 def test_only_the_largest_contributions_are_named() -> None:
     shares = {"a": 0.05, "b": 0.4, "c": 0.1, "d": 0.2, "e": 0.15, "f": 0.1, "g": 0.0, "h": math.nan}
-    text = plain(anomaly(contributions=shares))
+    text = plain(notification(contributions=shares))
     assert "Driven by: b 40%, d 20%, e 15%, c 10%, f 10%\n" in text
 
 
 def test_without_contributions_there_is_no_such_line() -> None:
-    assert "Driven by" not in plain(anomaly(contributions={}))
+    assert "Driven by" not in plain(notification(contributions={}))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from sqlalchemy import select
 from alerter.channels.channel import Channel
 from alerter.channels.slack import SlackChannel, SlackParams
 from alerter.channels.telegram import TelegramBot, TelegramChat, TelegramParams
-from alerter.lifecycle import LifecycleParams
 from alerter.outbox import Delivery, NotYet, Outbox
+from alerter.rules.tree import Rules
 from alerter.sender import Sender, SenderParams, pause
 from shared.clock import ManualClock
 from shared.errors import DeliveryRefusedError, DeliveryRetriableError, StoreError, StoreUnavailableError
@@ -19,7 +19,7 @@ from shared.store.tables import DeliveryRow
 from tests.servers.slack import SlackServer
 from tests.servers.stand_in import Fault, FaultKind
 from tests.servers.telegram import TelegramServer
-from tests.unit.alerter.examples import RecordingChannel, advancing, anomaly, run_until, until
+from tests.unit.alerter.examples import RecordingChannel, advancing, anomaly, plain_rules, run_until, until
 
 PARAMS = SenderParams()
 
@@ -32,7 +32,7 @@ def telegram(clock: ManualClock) -> Iterator[TelegramServer]:
 
 
 def outbox(database: Database, *names: str) -> Outbox:
-    return Outbox(database, lifecycle=LifecycleParams(channels=names))
+    return Outbox(database, rules=plain_rules(*names))
 
 
 def anomalies(count: int) -> list[Anomaly]:
@@ -238,12 +238,12 @@ def test_a_crash_between_sending_and_marking_repeats_that_notification_and_no_ot
     database: Database, clock: ManualClock
 ) -> None:
     channel = RecordingChannel("chat", clock)
-    params = LifecycleParams(channels=("chat",))
-    box = Outbox(database, lifecycle=params)
+    rules = plain_rules("chat")
+    box = Outbox(database, rules=rules)
     box.take(anomalies(3), now_us=clock.now_us())
     clock.advance(seconds=1)
     with pytest.raises(StoreError, match="killed here"):
-        asyncio.run(sender(CrashingOutbox(database, lifecycle=params), [channel], clock).run())
+        asyncio.run(sender(CrashingOutbox(database, rules=rules), [channel], clock).run())
     assert channel.ids() == ["a000"]
     asyncio.run(run_until(sender(box, [channel], clock), lambda: is_empty(box)))
     assert channel.ids() == ["a000", "a000", "a001", "a002"]
@@ -253,8 +253,8 @@ def test_a_crash_between_sending_and_marking_repeats_that_notification_and_no_ot
 class UnreliableOutbox(Outbox):
     """Cannot be reached each first time."""
 
-    def __init__(self, database: Database, *, lifecycle: LifecycleParams) -> None:
-        super().__init__(database, lifecycle=lifecycle)
+    def __init__(self, database: Database, *, rules: Rules) -> None:
+        super().__init__(database, rules=rules)
         self.failures = {"claim": 2, "mark": 3}
 
     def claim(self, channel: str, *, now_us: int, lease_s: float) -> Delivery | NotYet | None:
@@ -273,7 +273,7 @@ class UnreliableOutbox(Outbox):
 
 def test_a_store_that_is_away_for_a_while_repeats_nothing(database: Database, clock: ManualClock) -> None:
     channel = RecordingChannel("chat", clock)
-    box = UnreliableOutbox(database, lifecycle=LifecycleParams(channels=("chat",)))
+    box = UnreliableOutbox(database, rules=plain_rules("chat"))
     box.take(anomalies(2), now_us=clock.now_us())
     clock.advance(seconds=1)
     asyncio.run(run_until(sender(box, [channel], clock), lambda: is_empty(box)))

@@ -11,7 +11,7 @@ from alerter.channels.slack import SlackChannel, SlackParams, SlackWebhook, Slac
 from shared.errors import DeliveryError, DeliveryRefusedError, DeliveryRetriableError
 from tests.servers.slack import TOKEN, WEBHOOK_CHANNEL, WEBHOOK_PATH, SlackLimits, SlackServer
 from tests.servers.stand_in import Fault, FaultKind
-from tests.unit.alerter.examples import anomaly
+from tests.unit.alerter.examples import notification
 
 KINDS = ["bot", "webhook"]
 SECRETS = (TOKEN, WEBHOOK_PATH, WEBHOOK_PATH.rpartition("/")[2])
@@ -30,7 +30,7 @@ def channel(server: SlackServer, kind: str, *, name: str = "#alerts", token: str
 
 
 def send(to: Channel) -> str:
-    return asyncio.run(to.send(anomaly("0123456789abcdef0123")))
+    return asyncio.run(to.send(notification("0123456789abcdef0123"), thread_ref=""))
 
 
 def test_a_bots_message_arrives_and_its_timestamp_comes_back(slack: SlackServer) -> None:

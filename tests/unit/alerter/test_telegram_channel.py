@@ -11,7 +11,7 @@ from alerter.channels.telegram import TelegramBot, TelegramChat, TelegramParams,
 from shared.errors import DeliveryError, DeliveryRefusedError, DeliveryRetriableError
 from tests.servers.stand_in import Fault, FaultKind
 from tests.servers.telegram import TOKEN, TelegramLimits, TelegramServer
-from tests.unit.alerter.examples import anomaly
+from tests.unit.alerter.examples import notification
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ async def send(
     bot = TelegramBot(TelegramParams(token=token, api_url=server.url, timeout_s=timeout_s))
     chat = TelegramChat(bot, chat_id=chat_id)
     try:
-        return await chat.send(anomaly("0123456789abcdef0123"))
+        return await chat.send(notification("0123456789abcdef0123"), thread_ref="")
     finally:
         await chat.close()
 
@@ -152,7 +152,7 @@ def test_chats_of_one_bot_close_it_once_for_all(telegram: TelegramServer) -> Non
         bot = TelegramBot(TelegramParams(token=TOKEN, api_url=telegram.url))
         chats = [TelegramChat(bot, chat_id=chat_id) for chat_id in ("1001", "@tape")]
         for chat in chats:
-            await chat.send(anomaly())
+            await chat.send(notification(), thread_ref="")
         for chat in chats:
             await chat.close()
 

@@ -1,0 +1,396 @@
+"""Looks after incidents: whatever has happened to one, `attend` decides what is due now, and when next.
+
+In this order: news rings, or goes into a digest; a snooze ends; a level of escalation is reached; a reminder
+is due; a message that is there is brought up to date; an incident of which every alert is over is resolved.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from alerter.lifecycle.book import (
+    FLOODS,
+    GROUPS,
+    INCIDENTS,
+    AlertRecord,
+    Book,
+    FloodRecord,
+    GroupRecord,
+    IncidentRecord,
+)
+from alerter.lifecycle.holds import Hold, Holds
+from alerter.lifecycle.telling import Teller, highest
+from alerter.notification import Notification, NotificationEvent
+from alerter.rules.times import duration_words
+from alerter.rules.tree import Rules
+from shared.codec import content_id
+from shared.events import Alert, AlertState, Severity
+
+TO_BE_TOLD: Final = "to be told"
+IN_DIGEST: Final = "told in a digest"
+
+
+@dataclass
+class Outcome:
+    """What is to leave the life cycle.
+
+    Attributes:
+        notifications: for people, in order.
+        alerts: for the topic `alerts`, in order.
+    """
+
+    notifications: list[Notification] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+
+
+class Incidents:
+    """Looks after incidents.
+
+    Args:
+        rules: what people want.
+        book: what is known.
+        holds: why something is quiet.
+        teller: builds what is told.
+    """
+
+    def __init__(self, rules: Rules, book: Book, holds: Holds, teller: Teller) -> None:
+        self._rules = rules
+        self._book = book
+        self._holds = holds
+        self._teller = teller
+
+    def join(self, alert: AlertRecord, route_name: str, group: Sequence[str], now_us: int) -> IncidentRecord:
+        """Return the incident that an alert belongs to on a route, a new one if there is none."""
+        incident = self._book.open_incident(route_name, group)
+        if incident is None:
+            incident = self._opened(route_name, group, alert, now_us)
+        if alert.alert_id not in incident.alerts:
+            incident.alerts.append(alert.alert_id)
+        incident.is_stale = True
+        return incident
+
+    def attend(self, incident: IncidentRecord, now_us: int, out: Outcome) -> None:
+        """Do what is due for an incident, and note when to look at it next."""
+        waits: list[int] = []
+        news = self._news(incident, now_us, waits)
+        if news:
+            self._tell_news(incident, news, now_us, out, waits)
+        firing = [alert for alert in self._teller.members(incident) if not alert.resolved_us]
+        if not firing and not waits and not self._is_flooding(incident):
+            self._resolve(incident, now_us, out)
+            return
+        if incident.rings:
+            self._go_on(incident, firing, now_us, out, waits)
+        incident.due_us = min(waits, default=0)
+        self._book.save(INCIDENTS, incident.incident_id, incident)
+
+    def hold_of(self, alert: AlertRecord, incident: IncidentRecord, now_us: int) -> Hold | None:
+        """Return why an alert is not told now."""
+        return self._holds.news(alert, incident, now_us) or self._holds.interval(
+            alert.severity, incident, now_us
+        )
+
+    def show(
+        self,
+        incident: IncidentRecord,
+        event: NotificationEvent,
+        now_us: int,
+        out: Outcome,
+        *,
+        author: str = "",
+        note: str = "",
+    ) -> None:
+        """Bring the message that is there up to date, ringing nobody."""
+        if not incident.rings or not incident.channels:
+            return
+        out.notifications.append(
+            self._teller.notification(
+                incident,
+                event,
+                rings=False,
+                channels=incident.channels,
+                now_us=now_us,
+                author=author,
+                note=note,
+            )
+        )
+        incident.is_stale, incident.shown_us = False, now_us
+
+    def end_flood(self, key: str, now_us: int, out: Outcome) -> None:
+        """Let what comes from now on ring by itself again."""
+        flood = self._book.floods[key]
+        digest = self._book.incidents.get(flood.digest)
+        self._book.drop(FLOODS, key)
+        if digest is not None:
+            self.attend(digest, now_us, out)
+
+    def _opened(
+        self, route: str, group: Sequence[str], alert: AlertRecord, now_us: int, *, is_digest: bool = False
+    ) -> IncidentRecord:
+        identity = content_id("incident", route, *group, alert.alert_id, now_us)
+        return IncidentRecord(
+            incident_id=identity, route=route, group=list(group), is_digest=is_digest, opened_us=now_us
+        )
+
+    def _news(self, incident: IncidentRecord, now_us: int, waits: list[int]) -> list[AlertRecord]:
+        """Return the alerts that people should hear of; note when those that are held are free."""
+        free = []
+        for alert in self._teller.members(incident):
+            if not is_news(alert, incident):
+                continue
+            hold = self._holds.news(alert, incident, now_us)
+            if hold is None:
+                free.append(alert)
+            elif hold.until_us is not None and not alert.resolved_us:
+                waits.append(hold.until_us)
+        return free
+
+    def _tell_news(
+        self,
+        incident: IncidentRecord,
+        news: list[AlertRecord],
+        now_us: int,
+        out: Outcome,
+        waits: list[int],
+    ) -> None:
+        if incident.is_digest and incident.rings and highest(news).rank <= incident.severity.rank:
+            # More of the same: the message that is there says so soon enough.
+            self._note_told(incident, news, now_us)
+            incident.is_stale = True
+            return
+        hold = self._holds.interval(highest(news), incident, now_us)
+        if hold is not None:
+            assert hold.until_us is not None
+            waits.append(hold.until_us)
+            return
+        if not incident.is_digest and self._is_folded(incident, news, now_us, out):
+            return
+        event = NotificationEvent.UPDATED if incident.rings else NotificationEvent.OPENED
+        # Whoever acknowledged did so for something less severe.
+        incident.acknowledged = None
+        self._ring(incident, event, now_us, out, news=news)
+
+    def _ring(
+        self,
+        incident: IncidentRecord,
+        event: NotificationEvent,
+        now_us: int,
+        out: Outcome,
+        *,
+        news: Sequence[AlertRecord] = (),
+        channels: Sequence[str] | None = None,
+        note: str = "",
+        mentions: Sequence[str] = (),
+    ) -> None:
+        route = self._rules.route(incident.route)
+        to = self._rules.channels_of(route.channels) if channels is None else tuple(channels)
+        incident.channels = sorted({*incident.channels, *to})
+        incident.rings += 1
+        incident.rung_us = incident.shown_us = now_us
+        incident.is_stale = False
+        self._note_told(incident, news, now_us)
+        out.notifications.append(
+            self._teller.notification(
+                incident,
+                event,
+                rings=True,
+                channels=to,
+                now_us=now_us,
+                news=news,
+                note=note,
+                mentions=mentions,
+            )
+        )
+        for alert in news if event in {NotificationEvent.OPENED, NotificationEvent.UPDATED} else ():
+            if not incident.is_digest:
+                out.alerts.append(
+                    self._teller.change(alert, incident, now_us=now_us, channels=to, detail=TO_BE_TOLD)
+                )
+
+    def _note_told(self, incident: IncidentRecord, news: Sequence[AlertRecord], now_us: int) -> None:
+        if not news:
+            return
+        group = self._book.groups.get(incident.open_key) or GroupRecord()
+        for alert in news:
+            incident.told[alert.alert_id] = alert.severity
+            group.told.setdefault(alert.fingerprint, {})[alert.severity] = now_us
+        severity = highest(news)
+        incident.severity = max(incident.severity, severity, key=lambda s: s.rank)
+        if not incident.escalates_from_us and self._levels(incident, severity):
+            incident.escalates_from_us = now_us
+        if incident.is_digest:
+            return
+        group.rung_us, group.severity = now_us, severity
+        route = self._rules.route(incident.route)
+        group.due_us = now_us + max(route.cooldown_us, route.group_interval_us, 1)
+        self._book.save(GROUPS, incident.open_key, group)
+
+    def _go_on(
+        self, incident: IncidentRecord, firing: list[AlertRecord], now_us: int, out: Outcome, waits: list[int]
+    ) -> None:
+        loud: list[AlertRecord] = []
+        for alert in firing:
+            hold = self._holds.quiet(alert, incident, now_us)
+            if hold is None:
+                loud.append(alert)
+            elif hold.until_us is not None:
+                waits.append(hold.until_us)
+        if 0 < incident.snoozed_until_us <= now_us:
+            incident.snoozed_until_us, incident.acknowledged, incident.author = 0, None, ""
+            if loud:
+                self._ring(incident, NotificationEvent.REMINDED, now_us, out, note="the snooze is over")
+        is_free = loud and incident.acknowledged is None and incident.digest not in self._book.incidents
+        if is_free:
+            self._escalate(incident, highest(loud), now_us, out, waits)
+            self._remind(incident, now_us, out, waits)
+        if incident.is_stale:
+            due_us = incident.shown_us + self._rules.file.update_interval
+            if due_us <= now_us:
+                self.show(incident, NotificationEvent.UPDATED, now_us, out)
+            else:
+                waits.append(due_us)
+
+    def _escalate(
+        self, incident: IncidentRecord, severity: Severity, now_us: int, out: Outcome, waits: list[int]
+    ) -> None:
+        levels = self._levels(incident, severity)
+        while incident.level < len(levels) and incident.escalates_from_us:
+            level = levels[incident.level]
+            due_us = incident.escalates_from_us + level.after
+            if due_us > now_us:
+                waits.append(due_us)
+                return
+            incident.level += 1
+            self._ring(
+                incident,
+                NotificationEvent.ESCALATED,
+                now_us,
+                out,
+                channels=self._rules.channels_of(level.channels),
+                note=f"not acknowledged for {duration_words(now_us - incident.escalates_from_us)}",
+                mentions=level.mentions,
+            )
+            for alert in self._teller.members(incident):
+                if not alert.resolved_us and alert.alert_id in incident.told:
+                    out.alerts.append(
+                        self._teller.change(
+                            alert,
+                            incident,
+                            now_us=now_us,
+                            channels=out.notifications[-1].channels,
+                            detail=f"escalated to level {incident.level}: {out.notifications[-1].note}",
+                            state=AlertState.ESCALATED,
+                        )
+                    )
+
+    def _remind(self, incident: IncidentRecord, now_us: int, out: Outcome, waits: list[int]) -> None:
+        repeat_us = self._rules.route(incident.route).repeat_interval_us
+        if not repeat_us:
+            return
+        if incident.rung_us + repeat_us <= now_us:
+            self._ring(
+                incident,
+                NotificationEvent.REMINDED,
+                now_us,
+                out,
+                note=f"still going on after {duration_words(now_us - incident.opened_us)}",
+            )
+        waits.append(incident.rung_us + repeat_us)
+
+    def _levels(self, incident: IncidentRecord, severity: Severity) -> tuple:  # type: ignore[type-arg]
+        flood = self._rules.file.flood
+        if incident.is_digest:
+            return self._rules.levels_of(flood.escalation if flood else "", severity)
+        return self._rules.levels_of(self._rules.route(incident.route).escalation, severity)
+
+    def _is_folded(
+        self, incident: IncidentRecord, news: list[AlertRecord], now_us: int, out: Outcome
+    ) -> bool:
+        """Count what is about to ring; return whether it went into a digest instead."""
+        params = self._rules.file.flood
+        if params is None or not self._rules.route(incident.route).flood:
+            return False
+        flood = self._book.floods.get(incident.route) or FloodRecord()
+        flood.recent = {m: v for m, v in flood.recent.items() if now_us - v[1] <= params.within}
+        for alert in news:
+            flood.recent[alert.anomaly.symbol] = alert.alert_id, now_us
+        flood.due_us = now_us + (params.quiet if flood.digest else params.within) + 1
+        is_market_wide = any(alert.anomaly.kind in params.kinds for alert in news)
+        digest = self._book.incidents.get(flood.digest)
+        if digest is None:
+            if len(flood.recent) < params.markets and not is_market_wide:
+                self._book.save(FLOODS, incident.route, flood)
+                return False
+            digest = self._begin_digest(incident, flood, news, now_us)
+            flood.due_us = now_us + params.quiet
+        self._book.save(FLOODS, incident.route, flood)
+        self._fold(incident, digest, news, now_us, out)
+        return True
+
+    def _begin_digest(
+        self, incident: IncidentRecord, flood: FloodRecord, news: list[AlertRecord], now_us: int
+    ) -> IncidentRecord:
+        digest = self._opened(incident.route, ("many markets",), news[0], now_us, is_digest=True)
+        flood.digest = digest.incident_id
+        digest.alerts = [key for key, _ in flood.recent.values() if key in self._book.alerts]
+        self._book.save(INCIDENTS, digest.incident_id, digest)
+        for other in list(self._book.incidents.values()):
+            # Those that rang a moment ago: the digest speaks for them from now on.
+            if other.route == incident.route and not other.is_digest and set(other.alerts) & {*digest.alerts}:
+                other.digest = digest.incident_id
+                self._book.save(INCIDENTS, other.incident_id, other)
+        return digest
+
+    def _fold(
+        self,
+        incident: IncidentRecord,
+        digest: IncidentRecord,
+        news: list[AlertRecord],
+        now_us: int,
+        out: Outcome,
+    ) -> None:
+        self._note_told(incident, news, now_us)
+        incident.digest = digest.incident_id
+        digest.alerts += [alert.alert_id for alert in news if alert.alert_id not in digest.alerts]
+        digest.is_stale = True
+        self.attend(digest, now_us, out)
+        for alert in news:
+            out.alerts.append(
+                self._teller.change(alert, digest, now_us=now_us, channels=digest.channels, detail=IN_DIGEST)
+            )
+
+    def _is_flooding(self, incident: IncidentRecord) -> bool:
+        if not incident.is_digest:
+            return False
+        flood = self._book.floods.get(incident.route)
+        return flood is not None and flood.digest == incident.incident_id
+
+    def _resolve(self, incident: IncidentRecord, now_us: int, out: Outcome) -> None:
+        how = self._rules.file.resolved
+        if incident.incident_id not in self._book.incidents and not incident.rings:
+            return
+        if incident.rings and how != "no" and self._teller.members(incident):
+            out.notifications.append(
+                self._teller.notification(
+                    incident,
+                    NotificationEvent.RESOLVED,
+                    rings=how == "ring" and not self._is_quiet(incident, now_us),
+                    channels=incident.channels,
+                    now_us=now_us,
+                    note=f"over after {duration_words(now_us - incident.opened_us)}",
+                )
+            )
+        if incident.incident_id in self._book.incidents:
+            self._book.drop(INCIDENTS, incident.incident_id)
+
+    def _is_quiet(self, incident: IncidentRecord, now_us: int) -> bool:
+        members = self._teller.members(incident)
+        return all(self._holds.quiet(alert, incident, now_us) is not None for alert in members)
+
+
+def is_news(alert: AlertRecord, incident: IncidentRecord) -> bool:
+    """Return whether people should hear of an alert: at this severity it was not told in this incident."""
+    if incident.route not in alert.routes or (alert.resolved_us and not alert.is_late_news):
+        return False
+    told = incident.told.get(alert.alert_id)
+    return told is None or alert.severity.rank > told.rank

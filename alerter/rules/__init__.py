@@ -1,0 +1,1 @@
+"""The alerter's rules: the one YAML file, checked, and what it says about an alert (pure)."""
