@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from alerter.lifecycle.book import INCIDENTS, SILENCES, AlertRecord, Book, IncidentRecord, SilenceRecord
-from alerter.lifecycle.incidents import Incidents, Outcome
+from alerter.lifecycle.incidents import Incidents, Outcome, restart
 from alerter.lifecycle.telling import Teller
 from alerter.notification import NotificationEvent
 from alerter.rules.matching import match_of
@@ -77,7 +77,7 @@ class Commands:
                 event, state = NotificationEvent.SNOOZED, AlertState.SILENCED
                 detail = f"snoozed by {author} until {utc_words(until_us)}"
             case _:
-                incident.acknowledged, incident.author, incident.snoozed_until_us = None, "", 0
+                restart(incident, now_us if incident.escalates_from_us else 0)
                 event, state, detail = NotificationEvent.UPDATED, AlertState.FIRING, f"taken back by {author}"
         self._incidents.show(incident, event, now_us, out, author=author, note=command.comment)
         self._book.save(INCIDENTS, incident.incident_id, incident)

@@ -166,8 +166,9 @@ class Incidents:
         if not incident.is_digest and self._is_folded(incident, news, now_us, out):
             return
         event = NotificationEvent.UPDATED if incident.rings else NotificationEvent.OPENED
-        # Whoever acknowledged did so for something less severe.
-        incident.acknowledged = None
+        if incident.acknowledged is not None:
+            # Somebody did so for something less severe.
+            restart(incident, 0)
         self._ring(incident, event, now_us, out, news=news)
 
     def _ring(
@@ -236,7 +237,7 @@ class Incidents:
             elif hold.until_us is not None:
                 waits.append(hold.until_us)
         if 0 < incident.snoozed_until_us <= now_us:
-            incident.snoozed_until_us, incident.acknowledged, incident.author = 0, None, ""
+            restart(incident, now_us if incident.escalates_from_us else 0)
             if loud:
                 self._ring(incident, NotificationEvent.REMINDED, now_us, out, note="the snooze is over")
         is_free = loud and incident.acknowledged is None and incident.digest not in self._book.incidents
@@ -369,7 +370,7 @@ class Incidents:
         how = self._rules.file.resolved
         if incident.incident_id not in self._book.incidents and not incident.rings:
             return
-        if incident.rings and how != "no" and self._teller.members(incident):
+        if incident.rings and how != "never" and self._teller.members(incident):
             out.notifications.append(
                 self._teller.notification(
                     incident,
@@ -386,6 +387,12 @@ class Incidents:
     def _is_quiet(self, incident: IncidentRecord, now_us: int) -> bool:
         members = self._teller.members(incident)
         return all(self._holds.quiet(alert, incident, now_us) is not None for alert in members)
+
+
+def restart(incident: IncidentRecord, escalates_from_us: int) -> None:
+    """Let an incident go on as if nobody had acknowledged or snoozed it, and escalate from its beginning."""
+    incident.acknowledged, incident.author, incident.snoozed_until_us = None, "", 0
+    incident.level, incident.escalates_from_us = 0, escalates_from_us
 
 
 def is_news(alert: AlertRecord, incident: IncidentRecord) -> bool:

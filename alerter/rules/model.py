@@ -170,7 +170,7 @@ class RulesFile(_Part):
     flood: Flood | None = None
     resolve_after: Duration = 6 * 60 * _MINUTE_US
     update_interval: Duration = 5 * MICROSECONDS_PER_SECOND
-    resolved: Literal["edit", "ring", "no"] = "edit"
+    resolved: Literal["edit", "ring", "never"] = "edit"
 
     def overridden(self, *, min_severity: Severity | None, cooldown_s: float | None) -> "RulesFile":
         """Return the rules with what the environment says instead.

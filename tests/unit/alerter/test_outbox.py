@@ -120,7 +120,7 @@ def test_two_alerters_decide_one_after_the_other_and_agree(database: Database) -
 
 
 def test_what_is_due_is_due_for_whoever_looks(database: Database) -> None:
-    rules = Rules(RulesFile(route=RouteRule(repeat_interval="10m")), channels=[CHAT])  # type: ignore[arg-type]  # parsed
+    rules = Rules(RulesFile(route=RouteRule(repeat_interval="10m")), channels=[CHAT])
     one, other = Outbox(database, rules=rules), Outbox(database, rules=rules)
     one.take([anomaly("a1")], now_us=NOW_US)
     # The cooldown is forgotten when it is over.
