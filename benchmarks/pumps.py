@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmarks import news_spikes
+from benchmarks import accumulation, news_spikes
 from benchmarks.report import Row, Table, show_tables
 from detector.arrays import FloatMatrix, IntVector
 from detector.evaluation.events import Alarm, Span, Truth
@@ -111,6 +111,7 @@ def run(*, write: Path | None) -> None:
                 _row(f"without {name}", _without(markets, usual, term)) for term, name in enumerate(_TERMS)
             ],
         ),
+        accumulation.table(markets),
         *news_spikes.tables(folder.parent, markets),
     ]
     show_tables("pumps", tables, write=write)

@@ -16,14 +16,16 @@ TERMS: Final = 6
 # What is remembered of a market. Sums fade; the rest is about the pump that runs, or ran last.
 SEEN, LAST_S, AGE_S, SUM_NOTIONAL, SUM_TRADES, FLOW = range(6)
 PHASE, ELAPSED_S, CALM_S, COOL_S, PEAK_EVIDENCE, HEIGHT, PEAK_HEIGHT, BEFORE, LOW_S = range(6, 15)
-MEMORY: Final = 15
+HOUR_NOTIONAL, GATHERED_S, LED_S, LED_TIMES = range(15, 19)
+MEMORY: Final = 19
 # What is noted about a row while a pump runs.
 NOTE_PHASE, NOTE_TURNED, NOTE_ELAPSED_S, NOTE_RISE, NOTE_PEAK, NOTE_SHARE, NOTE_BEFORE, NOTE_ROUND_S = range(
     8
 )
-NOTES: Final = 8
+NOTE_LED_S, NOTE_LED_TIMES = range(8, 10)
+NOTES: Final = 10
 
-QUIET, PUMP, DUMP, OVER = range(4)
+QUIET, PUMP, DUMP, OVER, ACCUMULATION = range(5)
 
 # A day's volume is known from the last days; net buying is looked at within the last hour.
 _USUAL_S: Final = 2.0 * 86_400.0
@@ -36,6 +38,12 @@ _LEAST: Final = 1e-12
 # Under the lower bar of an episode (`detector.episodes.HELD_SCORE`), so that a pump that is over is over.
 _AFTERMATH: Final = 0.5
 _MICROSECOND: Final = 1e-6
+# What has been gathered for less than this may be the pump itself.
+_GATHERED_S: Final = 60.0
+# Gathering ends under this part of what begins it.
+_STILL_GATHERS: Final = 0.7
+# Most that days known can be.
+_MOST_DAYS: Final = _USUAL_S / _DAY_S
 
 
 @njit(cache=True)
@@ -135,8 +143,11 @@ def _pass_time(memory: FloatVector, now_s: float, quiet_s: float) -> None:
         fade = np.exp(-gap / _USUAL_S)
         memory[SUM_NOTIONAL] *= fade
         memory[SUM_TRADES] *= fade
-        memory[FLOW] *= np.exp(-gap / _FLOW_S)
+        fade = np.exp(-gap / _FLOW_S)
+        memory[FLOW] *= fade
+        memory[HOUR_NOTIONAL] *= fade
         memory[AGE_S] += gap
+        memory[GATHERED_S] += gap
         memory[ELAPSED_S] += gap
         memory[CALM_S] += gap
         memory[LOW_S] += gap
@@ -145,7 +156,31 @@ def _pass_time(memory: FloatVector, now_s: float, quiet_s: float) -> None:
 
 
 @njit(cache=True)
-def _begin(memory: FloatVector, rise: float, bought: float) -> None:
+def _gather(memory: FloatVector, least_times: float, least_bought: float) -> None:
+    """Look whether takers accumulate: within the hour much more is traded than usual, and more is bought."""
+    was_gathering = memory[PHASE] == ACCUMULATION
+    factor = _STILL_GATHERS if was_gathering else 1.0
+    per_hour = memory[HOUR_NOTIONAL] * _DAY_S / _FLOW_S
+    gathers = memory[FLOW] > 0.0 and per_hour * _MOST_DAYS >= factor * least_times * memory[SUM_NOTIONAL]
+    if gathers:
+        # Few get here, so the exponential is not paid for at every trade.
+        days = _days_known(memory)
+        gathers = (
+            per_hour * days >= factor * least_times * memory[SUM_NOTIONAL]
+            and memory[FLOW] * days >= factor * least_bought * memory[SUM_NOTIONAL]
+        )
+    if gathers and not was_gathering:
+        memory[GATHERED_S] = 0.0
+    memory[PHASE] = ACCUMULATION if gathers else QUIET
+
+
+@njit(cache=True)
+def _begin(memory: FloatVector, rise: float, traded: float, bought: float) -> None:
+    memory[LED_S] = memory[LED_TIMES] = 0.0
+    if memory[PHASE] == ACCUMULATION and memory[GATHERED_S] >= _GATHERED_S:
+        memory[LED_S] = memory[GATHERED_S]
+        per_hour = max(memory[HOUR_NOTIONAL] - traded, 0.0) * _DAY_S / _FLOW_S
+        memory[LED_TIMES] = per_hour * _days_known(memory) / max(memory[SUM_NOTIONAL], _LEAST)
     memory[PHASE] = PUMP
     memory[ELAPSED_S] = memory[CALM_S] = memory[LOW_S] = memory[PEAK_EVIDENCE] = 0.0
     memory[HEIGHT] = memory[PEAK_HEIGHT] = np.log1p(rise)
@@ -200,13 +235,14 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
         floors: least rise (a fraction) and least imbalance without which there is no evidence.
         limits: threshold on evidence; share of the rise given back that makes a dump; seconds without
             evidence that end a pump; silence that ends it; seconds until another may begin; seconds of
-            warm-up; seconds for which it must be given back.
+            warm-up; seconds for which it must be given back; times the usual volume of an hour, and the share
+            of a day bought net in it, from which on takers accumulate.
         explain_all: whether contributions are wanted for every row.
         memories: by slot, `MEMORY` numbers; changed.
         scores: n, written.
         shares: n x `TERMS`, zeros; written where something is to be explained.
         eligible: n, written.
-        notes: n x `NOTES`, zeros; written while a pump runs.
+        notes: n x `NOTES`, zeros; the phase is always written, the others while a pump runs.
     """
     terms, row = np.zeros(TERMS, np.float64), np.zeros(INPUTS, np.float64)
     threshold, quiet_s, rearm_s, warm_up_s = limits[0], limits[3], limits[4], limits[5]
@@ -217,27 +253,32 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
             _pass_time(memory, row[TIME], quiet_s)
             memory[HEIGHT] += row[LOG_RETURN]
             memory[FLOW] += row[SIGNED]
+            memory[HOUR_NOTIONAL] += row[NOTIONAL]
             rise = _rise(row, floors[0])
             has_evidence = rise >= floors[0] and row[IMBALANCE] > floors[1]
             evidence = _evidence(row, memory, rise, weights, terms) if has_evidence else 0.0
             is_hot = evidence >= threshold
             if memory[PHASE] == OVER and memory[COOL_S] >= rearm_s:
                 memory[PHASE] = QUIET
-            if memory[PHASE] == QUIET and is_hot and memory[AGE_S] >= warm_up_s:
-                _begin(memory, rise, row[IMBALANCE] * row[WINDOW_NOTIONAL])
+            if memory[AGE_S] >= warm_up_s and (memory[PHASE] == QUIET or memory[PHASE] == ACCUMULATION):
+                _gather(memory, limits[7], limits[8])
+                if is_hot:
+                    _begin(memory, rise, row[WINDOW_NOTIONAL], row[IMBALANCE] * row[WINDOW_NOTIONAL])
             is_turned = _is_running(memory) and _go_on(memory, evidence, limits)
             if is_hot:
                 memory[COOL_S] = 0.0
             eligible[i] = _is_running(memory)
+            notes[i, NOTE_PHASE] = memory[PHASE]
             if eligible[i]:
                 scores[i] = memory[PEAK_EVIDENCE]
-                notes[i, NOTE_PHASE] = memory[PHASE]
                 notes[i, NOTE_TURNED] = is_turned
                 notes[i, NOTE_ELAPSED_S] = memory[ELAPSED_S]
                 notes[i, NOTE_RISE] = np.expm1(memory[HEIGHT])
                 notes[i, NOTE_PEAK] = np.expm1(memory[PEAK_HEIGHT])
                 notes[i, NOTE_SHARE] = _share_of_day(row, memory)
                 notes[i, NOTE_BEFORE] = memory[BEFORE]
+                notes[i, NOTE_LED_S] = memory[LED_S]
+                notes[i, NOTE_LED_TIMES] = memory[LED_TIMES]
                 notes[i, NOTE_ROUND_S] = from_round_s(row[TIME])
             elif memory[PHASE] == OVER:
                 scores[i] = min(evidence, _AFTERMATH * threshold)

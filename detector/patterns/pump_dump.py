@@ -11,14 +11,16 @@ half hour (60 s before to 90 s after). 0 where the price has not risen by 1 % or
 pump runs it is the pump's highest so far. From 0; a pump from 6.6 on. It decides by itself. The weights are
 rounded, and the threshold lets about 0.8 false alarms per market and month (`docs/patterns.md`).
 
-Phases: a pump begins with the evidence; it becomes a dump when half of the rise has been lost for 10 s, which
-is told; it is over after 15 min without half of the evidence, or when nobody trades for as long as closes an
-episode. Another may begin when no evidence has been there for an hour. What takers bought net in the hour
-before is told with it; accumulation alone is not.
+Phases: takers accumulate while within an hour at least twice the usual is traded, and .5 % of a day bought
+net. That is no alarm: it is so for a part of every day, and a pump that comes out of it is no likelier to be
+one (`docs/patterns.md`); it is told with the pump. A pump begins with the evidence; it becomes a dump when
+half of the rise has been lost for 10 s, which is told; it is over after 15 min without half of the evidence,
+or when nobody trades for as long as closes an episode. Another may begin when no evidence has been there for
+an hour.
 
 Warm-up: six hours, in which it learns what is usual.
 
-Cost: two exponentials per trade; logarithms only where the price has risen. Memory: 120 bytes per market.
+Cost: two exponentials per trade; logarithms only where the price has risen. Memory: 152 bytes per market.
 
 Blind spots: pumps of large markets, slow ones, those within the first six hours of a market, and those of a
 market where something alike happened less than an hour before.
@@ -54,11 +56,11 @@ from detector.arrays import FloatMatrix, loaded, resized
 from detector.kernels import pumps as kernel
 from detector.online.protocol import TURNED, DecidesOn, Finding, Scale, Scored
 from detector.runs import Runs
-from detector.wording import duration, percent
+from detector.wording import duration, percent, times
 from shared.codec import content_id
 from shared.stream.step import State
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 WINDOW_S: Final = 25.0
 # What it looks at, in the order of the kernel's input.
 PUMP_FEATURES: Final = (
@@ -89,6 +91,8 @@ _NOTES: Final = (
     "pump_share_of_day",
     "pump_bought_before",
     "pump_from_round_s",
+    "pump_accumulated_s",
+    "pump_times_usual",
 )
 # A logistic curve through what was seen on 60 recordings: of the alarms that reach so much evidence, how many
 # were pumps (76 % at 6.6, 85 % at 8, 94 % at 10).
@@ -110,6 +114,8 @@ class PumpDumpParams:
         quiet_s: silence after which it is over; no more than closes an episode.
         rearm_s: event time without evidence until another can begin.
         warm_up_s: event time from a market's first trade.
+        accumulation_times: volume of an hour, over the usual, from which on takers may accumulate.
+        accumulation_bought: what they must have bought net in it, as a share of a day's volume.
         weights: of rise, volume bought, trades, rush orders, imbalance (counts against) and clock.
     """
 
@@ -122,6 +128,8 @@ class PumpDumpParams:
     quiet_s: float = 60.0
     rearm_s: float = 3_600.0
     warm_up_s: float = 21_600.0
+    accumulation_times: float = 2.0
+    accumulation_bought: float = 0.005
     weights: tuple[float, ...] = (1.0, 1.0, 1.0, 0.5, 0.6, 3.0)
 
     def __post_init__(self) -> None:
@@ -166,6 +174,8 @@ class PumpDump:
                 params.rearm_s,
                 params.warm_up_s,
                 params.low_s,
+                params.accumulation_times,
+                params.accumulation_bought,
             ],
             np.float64,
         )
@@ -211,7 +221,13 @@ class PumpDump:
             ValueError: it is damaged.
         """
         memory = loaded(state, "memory", self._memories, shape=(kernel.MEMORY,))
-        if not np.isin(memory[kernel.PHASE], (kernel.QUIET, kernel.PUMP, kernel.DUMP, kernel.OVER)):
+        if memory[kernel.PHASE] not in {
+            kernel.QUIET,
+            kernel.PUMP,
+            kernel.DUMP,
+            kernel.OVER,
+            kernel.ACCUMULATION,
+        }:
             raise ValueError(f"memory has no phase {memory[kernel.PHASE]}")
         self._memories[slot] = memory
 
@@ -245,6 +261,10 @@ def _clock(features: dict[str, float]) -> str:
 
 
 def _before(features: dict[str, float]) -> str:
-    """Return what takers bought net in the hour before, when that is worth a word."""
-    before = features.get("pump_bought_before", 0.0)
-    return f"{percent(before)} of a day's volume bought net in the hour before" if before >= 0.01 else ""
+    """Return for how long takers accumulated, and what they bought in the hour before, if worth a word."""
+    before, lasted_s = features.get("pump_bought_before", 0.0), features.get("pump_accumulated_s", 0.0)
+    bought = f"{percent(before)} of a day's volume bought net in the hour before"
+    if lasted_s > 0.0:
+        usual = times(features["pump_times_usual"])
+        return f"after {duration(lasted_s)} of accumulation ({usual} the usual volume, {bought})"
+    return bought if before >= 0.01 else ""

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from detector.engine import Engine
-from detector.features import CLOCK_RESTART_US
-from detector.patterns.pump_dump import PUMP_FEATURES, PumpDump, PumpDumpParams, confidence
+from detector.features import CLOCK_RESTART_US, FeatureParams, Features, Tape
+from detector.kernels import pumps as kernel
+from detector.patterns.pump_dump import PUMP_FEATURES, WINDOW_S, PumpDump, PumpDumpParams, confidence
 from detector.runs import Runs
 from shared.events import Anomaly, EpisodePhase, Trade
 from tests.data.detector_tapes import altered
@@ -58,6 +59,81 @@ def test_the_sentences_have_the_numbers() -> None:
     assert dump.reason.startswith("FUEL-BTC is being dumped: ")
     assert "16.0 % below the peak of a pump that had risen 30.0 %, 65 s after" in dump.reason
     assert sum(first.contributions.values()) == pytest.approx(1.0)
+
+
+def accumulated(*, minutes: int, is_sale: bool = False) -> list[Trade]:
+    """Return the pumped market with four trades a minute more, each of ten units, before the pump."""
+    added = [
+        altered(
+            pumped_market()[0],
+            trade_id=20_000 + n,
+            event_time_us=PUMP_US - 90_000_000 - n * 15_000_000,
+            quantity=5.0,
+            is_buyer_maker=is_sale,
+        )
+        for n in range(4 * minutes)
+    ]
+    return sorted([*pumped_market(until_us=OVER_US), *added], key=lambda trade: trade.event_time_us)
+
+
+def phases(trades: list[Trade]) -> list[float]:
+    """Return the phase after each trade."""
+    features = Features(FeatureParams(windows_s=(WINDOW_S,), columns=PUMP_FEATURES))
+    features.open(0, identity="")
+    runs = Runs.single(0, len(trades))
+    rows, _ = features.update(
+        runs,
+        Tape(
+            np.array([trade.price for trade in trades]),
+            np.array([trade.quantity for trade in trades]),
+            np.array([trade.is_buyer_maker for trade in trades], np.int64),
+            np.array([trade.event_time_us for trade in trades], np.int64),
+        ),
+    )
+    stage = PumpDump(PumpDumpParams(), features=PUMP_FEATURES)
+    stage.open(0, identity="")
+    found: list[float] = stage.score_learn(runs, rows).notes["pump_phase"].tolist()
+    return found
+
+
+def test_accumulation_comes_before_the_pump_and_is_told_with_it() -> None:
+    trades = accumulated(minutes=40)
+    order = [
+        phase
+        for phase, before in zip(phases(trades), [-1.0, *phases(trades)], strict=False)
+        if phase != before
+    ]
+    assert order == [kernel.QUIET, kernel.ACCUMULATION, kernel.PUMP, kernel.DUMP, kernel.OVER]
+    first, *_ = told(trades)
+    assert first.episode.phase == EpisodePhase.OPENED
+    assert 20 * 60 < first.features["pump_accumulated_s"] < 41 * 60
+    assert first.features["pump_times_usual"] > 2.0
+    assert "min of accumulation (" in first.reason
+    assert "times the usual volume, " in first.reason
+    assert "bought net in the hour before)" in first.reason
+
+
+def test_accumulation_alone_is_no_alarm() -> None:
+    before = [trade for trade in accumulated(minutes=40) if trade.event_time_us < PUMP_US]
+    assert phases(before)[-1] == kernel.ACCUMULATION
+    assert told(before) == []
+
+
+def test_who_sells_gathers_nothing_and_what_just_began_may_be_the_pump_itself() -> None:
+    assert kernel.ACCUMULATION not in phases(accumulated(minutes=40, is_sale=True))
+    for trades in (accumulated(minutes=40, is_sale=True), pumped_market()):
+        first, *_ = told(trades)
+        assert first.features["pump_accumulated_s"] == 0.0
+        assert "accumulation" not in first.reason
+
+
+def test_accumulation_ends_when_volume_is_usual_again() -> None:
+    calm = [
+        altered(pumped_market()[0], event_time_us=PUMP_US + n * 60_000_000, trade_id=30_000 + n)
+        for n in range(240)
+    ]
+    before = [trade for trade in accumulated(minutes=40) if trade.event_time_us < PUMP_US]
+    assert phases([*before, *calm])[-1] == kernel.QUIET
 
 
 def test_nothing_is_said_before_it_knows_a_few_hours() -> None:
