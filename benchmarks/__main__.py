@@ -128,6 +128,7 @@ def wash(
     wash_benchmark.run(reference=reference, plot=plot, write=write)
 
 
+@app.command()
 def crashes(plot: PlotOption = None, write: WriteOption = None) -> None:
     """Flash crashes found, how soon, and alarms where there are none, on recordings and minute bars."""
     crashes_benchmark.run(plot=plot, write=write)
