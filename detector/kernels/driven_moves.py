@@ -38,6 +38,7 @@ NOTES: Final = 10
     THRESHOLD,
     LEAST_MOVE,
     LEAST_CLOSE_MOVE,
+    LARGEST_MOVE,
     LEAST_SIGMAS,
     LEAST_CLOSE_SIGMAS,
     LEAST_TIMES,
@@ -50,8 +51,8 @@ NOTES: Final = 10
     CLOSE_S,
     REARM_S,
     WARM_UP_S,
-) = range(15)
-LIMITS: Final = 15
+) = range(16)
+LIMITS: Final = 16
 
 QUIET, DRIVEN, OVER = range(3)
 
@@ -65,8 +66,6 @@ _LEAST_AGE_S: Final = 3_600.0
 _CAP: Final = 16.0
 # A price that has not moved yet is not without volatility: one hundredth of a percent within 10 s.
 _LEAST_SQUARE_PER_S: Final = 1e-9
-# The last order before a close may be filled, and so told, just after it.
-_AFTER_CLOSE_S: Final = 0.0
 _USUAL_STEPS: Final = 4.0
 _LARGEST_TERM: Final = 4.0
 _LEAST: Final = 1e-12
@@ -79,7 +78,7 @@ def _log(ratio: float) -> float:
 
 
 @njit(cache=True)
-def from_close_s(time_s: float) -> float:
+def _from_close_s(time_s: float) -> float:
     """Return the seconds since the nearest full hour; negative before it."""
     return float((time_s + 0.5 * _HOUR_S) % _HOUR_S - 0.5 * _HOUR_S)
 
@@ -129,9 +128,9 @@ def _sample(memory: FloatVector, now_s: float) -> None:
 
 
 @njit(cache=True)
-def is_at_close(time_s: float, close_s: float) -> bool:
-    """Return whether it is at most so many seconds before a full hour, or `_AFTER_CLOSE_S` after it."""
-    return bool(-close_s <= from_close_s(time_s) <= _AFTER_CLOSE_S)
+def _is_at_close(time_s: float, close_s: float) -> bool:
+    """Return whether it is at most so many seconds before a full hour."""
+    return bool(-close_s <= _from_close_s(time_s) <= 0.0)
 
 
 @njit(cache=True)
@@ -139,12 +138,13 @@ def _is_driven(row: FloatVector, memory: FloatVector, move: float, limits: Float
     """Return whether one side has driven the price within the window, on much volume."""
     if memory[AGE_S] < limits[WARM_UP_S]:
         return False
-    is_close = is_at_close(row[TIME], limits[CLOSE_S])
+    is_close = _is_at_close(row[TIME], limits[CLOSE_S])
     size = abs(move)
     least = limits[LEAST_CLOSE_MOVE] if is_close else limits[LEAST_MOVE]
-    if size < least or row[IMBALANCE] * move <= 0.0 or abs(row[IMBALANCE]) < limits[LEAST_SHARE]:
+    if not least <= size <= limits[LARGEST_MOVE]:
         return False
-    if row[WINDOW_COUNT] < limits[LEAST_TRADES]:
+    share = row[IMBALANCE] if move > 0.0 else -row[IMBALANCE]
+    if share < limits[LEAST_SHARE] or row[WINDOW_COUNT] < limits[LEAST_TRADES]:
         return False
     sigmas = limits[LEAST_CLOSE_SIGMAS] if is_close else limits[LEAST_SIGMAS]
     return bool(
@@ -195,7 +195,7 @@ def _taken_back(memory: FloatVector) -> float:
 def _evidence(memory: FloatVector, weights: FloatVector, limits: FloatVector, terms: FloatVector) -> float:
     """Write the terms of the evidence, and return their sum."""
     size = memory[SIGN] * (memory[PEAK] - memory[FROM])
-    is_close = is_at_close(memory[PEAK_S], limits[CLOSE_S])
+    is_close = _is_at_close(memory[PEAK_S], limits[CLOSE_S])
     terms[SIZE] = weights[SIZE] * _log(size / (limits[LEAST_CLOSE_SIGMAS] * memory[SIGMA]))
     terms[VOLUME] = weights[VOLUME] * _log(memory[TIMES_USUAL] / limits[LEAST_TIMES])
     terms[STEPS] = weights[STEPS] * _log(memory[OF_STEPS] / _USUAL_STEPS)
@@ -215,8 +215,9 @@ def _go_on(
     now_s = row[TIME]
     if memory[SIGN] * (memory[HEIGHT] - memory[PEAK]) > 0.0:
         _grow(row, memory)
-        if now_s - memory[BEGAN_S] > limits[DRIVE_S]:
-            # It goes on for longer than anybody pushes.
+        size = memory[SIGN] * (memory[PEAK] - memory[FROM])
+        if now_s - memory[BEGAN_S] > limits[DRIVE_S] or size > limits[LARGEST_MOVE]:
+            # It goes on for longer, or further, than anybody pushes.
             _end(memory)
             return 0.0
     if now_s - memory[PEAK_S] > limits[RETURN_S]:
@@ -252,7 +253,7 @@ def _note(memory: FloatVector, limits: FloatVector, i: int, notes: FloatMatrix) 
     notes[i, NOTE_BACK_S] = memory[LAST_S] - memory[PEAK_S]
     notes[i, NOTE_PEAK_S] = memory[PEAK_S]
     notes[i, NOTE_STEPS] = memory[OF_STEPS]
-    notes[i, NOTE_CLOSE] = 1.0 if is_at_close(memory[PEAK_S], limits[CLOSE_S]) else 0.0
+    notes[i, NOTE_CLOSE] = 1.0 if _is_at_close(memory[PEAK_S], limits[CLOSE_S]) else 0.0
     notes[i, NOTE_SIGMAS] = abs(size) / memory[SIGMA]
 
 
@@ -299,7 +300,7 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
         scores: n, written.
         shares: n x `TERMS`, zeros; written where something is found.
         eligible: n, written.
-        notes: n x `NOTES`, zeros; written where something is found.
+        notes: n x `NOTES`; written where something is found.
     """
     terms, row = np.zeros(TERMS, np.float64), np.zeros(INPUTS, np.float64)
     # Nearly every trade ends here: nothing is running, and the price has not moved far enough.

@@ -5,8 +5,8 @@ so that others follow, and the price returns within minutes, as nothing was behi
 (the same in the last seconds before a full hour, at which candles close and prices are read).
 
 Score: evidence, from 0: the sum of half of ln(move / 3 usual moves), a quarter of ln(volume /
-`min_times_usual`), 1.5 times ln(steps / 4), ln(share taken back / `taken_back`), and 1 when the peak was
-within `close_s` before a full hour. It is 0 until the move was taken back, and decides by itself, from 3 on.
+`min_times_usual`), 1.5 times ln(steps / 4), ln(share taken back / `taken_back`), and 2 when the peak was
+within `close_s` before a full hour. It is 0 until the move was taken back; from 2.5 on it decides by itself.
 A usual move is the root of the mean squared return over 10 s, of the last day before the move or of the last
 quarter of an hour, whichever is more. Steps are the squared move over the sum of the squared returns that it
 is made of: a burst of orders climbs in many, one order that eats through an empty book jumps in one.
@@ -57,7 +57,6 @@ from shared.codec import content_id
 from shared.stream.step import State
 
 _VERSION: Final = 1
-WINDOW_S: Final = 10.0
 # What it looks at, in the order of the kernel's input.
 MANIPULATION_FEATURES: Final = (
     "event_time_s",
@@ -93,6 +92,7 @@ class ManipulationParams:
         threshold: on the evidence.
         min_move: log return within 10 s.
         min_close_move: the same before a full hour.
+        max_move: log return as a whole; what goes further is a crash or a pump, and told as such.
         min_sigmas: that move against the usual one.
         min_close_sigmas: the same before a full hour.
         min_times_usual: notional within 10 s against the usual one.
@@ -107,9 +107,10 @@ class ManipulationParams:
         warm_up_s: event time from a market's first trade.
     """
 
-    threshold: float = 3.0
+    threshold: float = 2.5
     min_move: float = 0.005
     min_close_move: float = 0.002
+    max_move: float = 0.1
     min_sigmas: float = 5.0
     min_close_sigmas: float = 3.0
     min_times_usual: float = 5.0
@@ -117,7 +118,7 @@ class ManipulationParams:
     min_share: float = 0.5
     taken_back: float = 0.6
     drive_s: float = 60.0
-    return_s: float = 240.0
+    return_s: float = 300.0
     held_s: float = 2.0
     close_s: float = 10.0
     rearm_s: float = 600.0
@@ -128,6 +129,8 @@ class ManipulationParams:
             raise ValueError(f"threshold must be positive, not {self.threshold}")
         if not 0 < self.min_close_move <= self.min_move:
             raise ValueError("min_close_move must be positive, and no more than min_move")
+        if self.max_move <= self.min_move:
+            raise ValueError(f"max_move must be above min_move, not {self.max_move}")
         if not 0 < self.min_close_sigmas <= self.min_sigmas:
             raise ValueError("min_close_sigmas must be positive, and no more than min_sigmas")
         if not 0 < self.taken_back <= 1:
@@ -135,7 +138,7 @@ class ManipulationParams:
 
 
 # Of size, volume, steps, share taken back and the clock.
-_WEIGHTS: Final = (0.5, 0.25, 1.5, 1.0, 1.0)
+_WEIGHTS: Final = (0.5, 0.25, 1.5, 1.0, 2.0)
 
 
 class Manipulation:

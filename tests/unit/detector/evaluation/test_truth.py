@@ -6,11 +6,14 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from detector.cross import layered_burst
 from detector.evaluation.events import Alarm, Label, Span, Truth, Watch
 from detector.evaluation.matching import match
 from detector.evaluation.rules import RULES
 from detector.evaluation.truth import read_truth
+from detector.patterns.manipulation import Manipulation
 from shared.errors import RecordingError
+from simulator.events.catalogue import scenario
 from simulator.source import Injected
 
 CRASH_US = 1_760_129_100_000_000
@@ -136,6 +139,11 @@ BRD,BPG,2018-12-22,17:00,binance
 XYZ,BPG,2018-12-22,17:00,yobit
 """
     assert [(one.symbol, one.kind) for one in read(tmp_path, text)] == [("BRD-BTC", "pump_dump")]
+
+
+@pytest.mark.parametrize("name", ["momentum_ignition", "marking_close", "layered_burst"])
+def test_what_somebody_does_to_prices_has_the_kind_of_its_alarms(name: str) -> None:
+    assert scenario(name).kind == Manipulation.kind == layered_burst.KIND
 
 
 @pytest.mark.real_data

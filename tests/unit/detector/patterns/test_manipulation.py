@@ -38,11 +38,16 @@ def test_before_a_full_hour_it_is_a_mark() -> None:
     [found] = opened(driven_market(at_us=CLOSE_US - 8_000_000))
     assert found.reason.startswith("POL-USDT may have been marked at the 14:00 close: driven 1.9 % up ")
     [elsewhere] = opened(driven_market())
-    assert found.score == pytest.approx(elsewhere.score + 1.0, abs=0.3)
+    assert found.score == pytest.approx(elsewhere.score + 2.0, abs=0.3)
 
 
 @pytest.mark.parametrize(
-    ("move", "returns", "why"), [(0.02, 0.3, "most of it stays"), (0.0004, 0.8, "it is a usual move")]
+    ("move", "returns", "why"),
+    [
+        (0.02, 0.3, "most of it stays"),
+        (0.0004, 0.8, "it is a usual move"),
+        (-0.12, 0.8, "it is a crash"),
+    ],
 )
 def test_other_moves_are_none(move: float, returns: float, why: str) -> None:
     assert opened(driven_market(move=move, returns=returns)) == [], why
@@ -63,9 +68,18 @@ def test_it_takes_one_side_and_volume(change: dict[str, float], why: str) -> Non
     assert opened(trades) == [], why
 
 
-def test_a_few_orders_through_an_empty_book_are_no_burst() -> None:
+def test_a_few_orders_are_no_burst() -> None:
     trades = driven_market()
-    assert opened(trades[:QUIET_TRADES] + trades[QUIET_TRADES + 25 :]) == []
+    assert opened(trades[:QUIET_TRADES] + trades[QUIET_TRADES:END:2] + trades[END:]) == []
+
+
+def test_one_order_that_eats_through_the_book_is_no_burst() -> None:
+    trades = driven_market()
+    top = trades[END - 1].price
+    jumped = [
+        altered(trade, price=top) if QUIET_TRADES < at < END else trade for at, trade in enumerate(trades)
+    ]
+    assert opened(jumped) == []
 
 
 def test_a_return_for_a_moment_is_the_bounce_between_both_sides() -> None:
@@ -77,26 +91,16 @@ def test_a_return_for_a_moment_is_the_bounce_between_both_sides() -> None:
 
 
 def test_what_goes_on_growing_is_a_trend() -> None:
-    tape = driven_market(returns=0.0)
-    last = tape[-1]
-    grown = [
-        altered(
-            last,
-            price=last.price * (1.0 + 0.001 * n),
-            event_time_us=DRIVEN_US + 330_000_000 + n * 1_000_000,
-            trade_id=last.trade_id + n,
-        )
-        for n in range(1, 90)
-    ]
-    fallen = [
-        altered(
-            last,
-            price=100.0,
-            event_time_us=grown[-1].event_time_us + n * 1_000_000,
-            trade_id=grown[-1].trade_id + n,
-        )
-        for n in range(1, 20)
-    ]
+    tape = driven_market(returns=0.0)[:END]
+    top = tape[-1]
+
+    def later(seconds: int, price: float) -> Trade:
+        time_us = top.event_time_us + seconds * 1_000_000
+        return altered(top, price=price, event_time_us=time_us, trade_id=top.trade_id + seconds)
+
+    grown = [later(n, top.price + 0.05 * n) for n in range(1, 90)]
+    fallen = [later(n, 100.0) for n in range(90, 110)]
+    assert opened([*tape, *fallen]) != [], "without the growth it is one"
     assert opened([*tape, *grown, *fallen]) == []
 
 
@@ -112,7 +116,13 @@ def test_nothing_is_said_before_it_knows_six_hours() -> None:
 
 @pytest.mark.parametrize(
     "params",
-    [{"threshold": 0.0}, {"min_close_move": 0.1}, {"min_close_sigmas": 9.0}, {"taken_back": 0.0}],
+    [
+        {"threshold": 0.0},
+        {"min_close_move": 0.1},
+        {"min_close_sigmas": 9.0},
+        {"taken_back": 0.0},
+        {"max_move": 0.001},
+    ],
 )
 def test_parameters_that_make_no_sense_are_refused(params: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(params))):
