@@ -15,6 +15,7 @@ from benchmarks import crashes as crashes_benchmark
 from benchmarks import curves as curves_benchmark
 from benchmarks import engine as engine_benchmark
 from benchmarks import forest as forest_benchmark
+from benchmarks import manipulation as manipulation_benchmark
 from benchmarks import nab as nab_benchmark
 from benchmarks import pipeline as pipeline_benchmark
 from benchmarks import pumps as pumps_benchmark
@@ -138,6 +139,12 @@ def crashes(plot: PlotOption = None, write: WriteOption = None) -> None:
 def whales(plot: PlotOption = None, write: WriteOption = None) -> None:
     """Whale alarms against the budget, and whether a day's largest trades are among them."""
     whales_benchmark.run(plot=plot, write=write)
+
+
+@app.command()
+def manipulation(write: WriteOption = None) -> None:
+    """Driven moves that are taken back: alarms on ordinary recordings, and planted ones found."""
+    manipulation_benchmark.run(write=write)
 
 
 @app.command()
