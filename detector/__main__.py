@@ -5,6 +5,7 @@
 `python -m detector config show|set|unset` shows and changes settings per market, class or for all, while
 detectors run.
 `python -m detector cross` is a worker of its own, one for all markets: it judges what concerns several.
+`python -m detector quotes` is another one: it judges quotes, where PRODUCER_QUOTES asks for them.
 
 To scale out, start more of them with different `--instance` numbers; Kafka shares the partitions. The number
 makes the transactional id, so a restarted process fences what a killed one left open.
@@ -35,6 +36,7 @@ from detector.engine import warm_up_kernels
 from detector.explain_source import trades_of, with_progress
 from detector.market_engines import MarketEngines
 from detector.params import EngineParams
+from detector.quotes.engine import QuoteEngine, QuoteParams
 from detector.settings import config_faults, parsed
 from detector.ticks import TickParams
 from shared import logs, metrics, topics
@@ -49,6 +51,7 @@ from shared.stream.eviction import EvictionPolicy
 from shared.stream.intake import TickIntake
 from shared.stream.kafka import KafkaBroker
 from shared.stream.overload import OverloadPolicy
+from shared.stream.quotes import QuoteIntake
 from shared.stream.report import report_runner
 from shared.stream.runner import Runner, RunnerParams
 from shared.stream.settings_feed import SettingsFeed
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
 
 _WORKER: Final = "detector"
 _CROSS: Final = "cross"
+_QUOTES: Final = "quotes"
 MakeRunner: TypeAlias = Callable[[config.Settings, KafkaBroker, RunnerParams, Clock, metrics.Health], Runner]
 _TIME_FORMATS: Final = [
     *("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M"),
@@ -124,6 +128,15 @@ def cross_params(settings: config.Settings) -> CrossParams:
         raise ConfigError([f"DETECTOR_CROSS_ENABLED: {error}"]) from error
 
 
+def quote_params(settings: config.Settings) -> QuoteParams:
+    """Return the parameters of the engine of quotes from the settings."""
+    return QuoteParams(
+        budget_per_day=settings.detector_budget_per_day,
+        episode_quiet_s=settings.detector_episode_quiet_s,
+        parole_s=settings.detector_parole_s,
+    )
+
+
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
 config_app = typer.Typer(help="Show and change settings per market, while detectors run.")
 app.add_typer(config_app, name="config")
@@ -150,6 +163,14 @@ def cross(
 ) -> None:
     """Judge all markets together until stopped; a second one stands by, as there is one partition."""
     _work(_CROSS, _cross, instance=instance)
+
+
+@app.command()
+def quotes(
+    instance: Annotated[int, typer.Option(min=1, help="number of this process on this machine")] = 1,
+) -> None:
+    """Judge the quotes of the topic until stopped: spoofing and layering."""
+    _work(_QUOTES, _quotes, instance=instance)
 
 
 def _work(worker: str, make: MakeRunner, *, instance: int) -> None:
@@ -395,6 +416,21 @@ def _cross(
         clock=clock,
         health=health,
         intake=TickIntake,
+    )
+
+
+def _quotes(
+    settings: config.Settings, broker: KafkaBroker, params: RunnerParams, clock: Clock, health: metrics.Health
+) -> Runner:
+    step = QuoteEngine(quote_params(settings))
+    step.warm_up()
+    return Runner(
+        broker=broker,
+        step=step,
+        params=replace(params, source=topics.QUOTES, kept_in=topics.QUOTE_SNAPSHOTS),
+        clock=clock,
+        health=health,
+        intake=QuoteIntake,
     )
 
 

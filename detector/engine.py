@@ -12,14 +12,14 @@ markets.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
-from detector.arrays import loaded_str, nested, under
-from detector.batch import sort_by_market
+from detector.arrays import FloatMatrix, IntVector, loaded_str, nested, under
+from detector.batch import Batch, sort_by_market
 from detector.budget import Budget
 from detector.catalogue import CATALOGUE
 from detector.lane import CombinedLane, Judgement, Lane
-from detector.online.protocol import DetectorStage, Stage
+from detector.online.protocol import DetectorStage, FeatureStage, Stage
 from detector.params import EngineParams, make_detectors, make_features
 from detector.telling import Emission, Evidence, Teller
 from detector.ticks import Ticks
@@ -33,6 +33,20 @@ _VERSION: Final = 4
 _LARGEST: Final = 2**63 - 1
 
 Witness: TypeAlias = Callable[[Evidence, Mapping[str, Judgement]], None]
+
+
+class RowStage(Stage, Protocol):
+    """Turns records that are no mere trades into rows; one column is `notional`, what was traded.
+
+    Attributes:
+        names: of the columns of the rows.
+    """
+
+    names: tuple[str, ...]
+
+    def read(self, batch: Batch) -> tuple[FloatMatrix, IntVector]:
+        """Learn n records, and return n rows and n event times that never go back within a market."""
+        ...
 
 
 class Engine:
@@ -49,6 +63,7 @@ class Engine:
         params: EngineParams,
         *,
         detectors: Mapping[str, DetectorStage] | None = None,
+        features: RowStage | None = None,
         witness: Witness | None = None,
     ) -> None:
         """Make an engine without any market.
@@ -56,14 +71,25 @@ class Engine:
         Args:
             params: what it finds.
             detectors: by name in the catalogue, to be used instead of those that the parameters make.
+            features: what makes rows, where these are not the features of trades; then the detectors that are
+                given are all there are, and all are published.
             witness: is shown every batch with all that was made of it; then every row is explained, and not
                 only what can become an anomaly.
         """
         self._params = params
-        self._features = make_features(params)
+        self._features: FeatureStage | RowStage
+        self._read: Callable[[Batch], tuple[FloatMatrix, IntVector]]
+        if features is None:
+            of_trades = self._features = make_features(params)
+            self._read = lambda batch: of_trades.update(batch.runs, batch.tape)
+        else:
+            self._features, self._read = features, features.read
         self._notional = self._features.names.index("notional")
         self._budget = Budget(per_day=params.budget_per_day)
-        made = make_detectors(params, features=self._features.names) | dict(detectors or {})
+        made = dict(detectors or {})
+        if features is None:
+            made = make_detectors(params, features=self._features.names) | made
+        self._published = params.published if features is None else tuple(made)
         self._lanes = {
             name: Lane(detector, params, explain_all=witness is not None) for name, detector in made.items()
         }
@@ -75,7 +101,6 @@ class Engine:
             for entry in CATALOGUE
             if entry.members and entry.name in params.published
         }
-        self._published = params.published
         self._stages: dict[str, Stage] = {"features": self._features, "budget": self._budget, **self._lanes}
         self._stages |= {name: combined for name, (combined, _) in self._combined.items()}
         self._ticks = None if params.ticks is None else Ticks(params.ticks)
@@ -114,7 +139,7 @@ class Engine:
         self.rejected_trades += len(trades) - len(batch.order)
         if not batch.order.size:
             return []
-        rows, clock_us = self._features.update(batch.runs, batch.tape)
+        rows, clock_us = self._read(batch)
         daily = self._budget.count(batch.runs, clock_us, rows[:, self._notional])
         evidence = Evidence(
             batch=batch,

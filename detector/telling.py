@@ -13,7 +13,7 @@ from detector.batch import Batch
 from detector.budget import Daily
 from detector.episodes import HELD_SCORE, Turn, Verdicts, bars_of
 from detector.lane import CombinedLane, Custody, Judgement, Lane
-from detector.online.protocol import AFTER, AFTER_S, TURNED, Finding
+from detector.online.protocol import AFTER, AFTER_S, TURNED, Finding, OfOtherRecords
 from detector.wording import duration
 from shared import codec
 from shared.clock import MICROSECONDS_PER_SECOND
@@ -227,7 +227,11 @@ class Teller:
         assert told is not None
         trade = self._evidence.batch.trade(turn.row)
         seconds = (episode.last_us - episode.opened_us) / MICROSECONDS_PER_SECOND
-        trades = "1 trade" if episode.trades == 1 else f"{episode.trades:,} trades in {duration(seconds)}"
+        judge = self._lane.judge
+        record = judge.record if isinstance(judge, OfOtherRecords) else "trade"
+        trades = (
+            f"1 {record}" if episode.trades == 1 else f"{episode.trades:,} {record}s in {duration(seconds)}"
+        )
         return msgspec.structs.replace(
             told,
             anomaly_id=self._identify(trade, EpisodePhase.CLOSED),

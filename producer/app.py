@@ -230,12 +230,14 @@ class ProducerApp:
         params = self._params.quotes
         if params is None:
             return None
-        return Quotes(
+        quotes = Quotes(
             exchange=self._venue.name,
             levels=params.levels,
             publisher=publisher,
             set_aside=pipeline.set_aside,
         )
+        pipeline.tell_trades_to(quotes.on_trades)
+        return quotes
 
     def _quote_tasks(
         self, quotes: Quotes | None, rest: RestClient, markets: Sequence[Market]

@@ -62,11 +62,16 @@ class Pipeline:
         self._limit = limit
         self._clock = clock
         self._submit: Callable[[FillRequest], None] | None = None
+        self._tell: Callable[[Sequence[Trade]], None] | None = None
         self._log = get_logger(exchange=exchange)
 
     def send_requests_to(self, submit: Callable[[FillRequest], None]) -> None:
         """Say who fills holes; it needs this object, so it comes later. Needed before the first `tick`."""
         self._submit = submit
+
+    def tell_trades_to(self, tell: Callable[[Sequence[Trade]], None]) -> None:
+        """Say who wants to know of every trade that is published."""
+        self._tell = tell
 
     def on_events(self, events: Sequence[FrameEvent]) -> None:
         """Take what one frame says.
@@ -158,6 +163,8 @@ class Pipeline:
 
     def _apply(self, output: TapeOutput) -> None:
         self._publisher.publish_trades(output.trades)
+        if self._tell is not None:
+            self._tell(output.trades)
         for request in output.requests:
             assert self._submit is not None, "nobody fills holes yet"
             self._submit(request)

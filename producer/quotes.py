@@ -1,7 +1,9 @@
 """From changes of order books to quotes on Kafka: books are kept whole, and quotes give way to trades.
 
 Quotes are views of a state, not a tape: one that is missed is no loss that had to be made good, but it is
-told (`is_continuous`). A book that is not whole is fetched anew through REST, after what the tape asks for.
+told (`is_continuous`). Each tells what has traded since the one before, as far as it is known by then, so
+that whoever reads quotes needs no other topic (ADR 0012). A book that is not whole is fetched anew through
+REST, after what the tape asks for.
 While records wait because Kafka is too slow, quotes are dropped and counted.
 """
 
@@ -15,11 +17,14 @@ from producer.exchanges.markets import Market
 from producer.exchanges.protocol import BookTicker, BookUpdate, FrameEvent, InvalidFrame
 from producer.publisher import Publisher
 from shared.errors import ExchangeError
-from shared.events import Quote
+from shared.events import Quote, Trade
 from shared.logs import get_logger
 
 _RETRY_S: Final = 1.0
 _LONGEST_RETRY_S: Final = 60.0
+# What REST brings of long ago is no part of what happened between two quotes.
+_LATEST_US: Final = 2_000_000
+_MOST_TRADES: Final = 10_000
 
 
 class BookSource(Protocol):
@@ -39,6 +44,7 @@ class _MarketQuotes:
     is_asked: bool = False
     event_time_us: int = 0
     received_time_us: int = 0
+    traded: list[tuple[float, float]] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -90,6 +96,16 @@ class Quotes:
             elif isinstance(event, InvalidFrame):
                 self.set_aside(event, f"{self.exchange}:quotes")
 
+    def on_trades(self, trades: Iterable[Trade]) -> None:
+        """Take what traded, to be told with the next quote of its market, if that has any."""
+        for trade in trades:
+            market = self._markets.get(trade.symbol)
+            if market is None or len(market.traded) == _MOST_TRADES:
+                continue
+            if trade.event_time_us >= market.event_time_us - _LATEST_US:
+                quantity = -trade.quantity if trade.is_buyer_maker else trade.quantity
+                market.traded.append((trade.price, quantity))
+
     def on_snapshot(self, symbol: str, snapshot: BookSnapshot) -> bool:
         """Take a whole book from REST; return whether it was new enough."""
         market = self._market(symbol)
@@ -139,6 +155,7 @@ class Quotes:
                 bids=bids,
                 asks=asks,
                 is_continuous=market.is_continuous,
+                traded=market.traded,
             ),
         )
 
@@ -161,15 +178,18 @@ class Quotes:
                 ask=ticker.ask[0],
                 ask_quantity=ticker.ask[1],
                 is_continuous=market.is_continuous,
+                traded=market.traded,
             ),
         )
 
     def _publish(self, market: _MarketQuotes, quote: Quote) -> None:
         if self.publisher.queued:
+            market.traded = []
             self.counts.dropped += 1
             market.is_continuous = False
             return
         self.publisher.publish(quote, key=quote.symbol)
+        market.traded = []
         self.counts.published += 1
         market.is_continuous = True
 

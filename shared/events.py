@@ -66,6 +66,8 @@ class Quote(Event, frozen=True, kw_only=True, gc=False):
         asks: the same of the asks.
         is_continuous: false when quotes of this market may be missing before this one: the first one, after
             a hole in the venue's changes, or after quotes that were dropped because Kafka was too slow.
+        traded: what has traded since the quote before, as far as it was known when this one was made: price
+            and base units, negative where the taker sold.
     """
 
     exchange: Exchange
@@ -80,6 +82,7 @@ class Quote(Event, frozen=True, kw_only=True, gc=False):
     bids: list[tuple[float, float]] = msgspec.field(default_factory=list)
     asks: list[tuple[float, float]] = msgspec.field(default_factory=list)
     is_continuous: bool = True
+    traded: list[tuple[float, float]] = msgspec.field(default_factory=list)
 
 
 class Severity(StrEnum):

@@ -31,6 +31,7 @@ TRADES: Final = "trades"
 QUOTES: Final = "quotes"
 ANOMALIES: Final = "anomalies"
 SNAPSHOTS: Final = "snapshots"
+QUOTE_SNAPSHOTS: Final = "quote-snapshots"
 MARKET_TICKS: Final = "market-ticks"
 CROSS_SNAPSHOTS: Final = "cross-snapshots"
 DETECTOR_CONFIG: Final = "detector-config"
@@ -110,6 +111,15 @@ TOPICS: Final[tuple[TopicSpec, ...]] = (
     TopicSpec(
         name=SNAPSHOTS,
         purpose="detector state, for restarts and hand-over",
+        event=None,
+        key="symbol",
+        per_market=True,
+        retention_ms=-1,
+        compacted=True,
+    ),
+    TopicSpec(
+        name=QUOTE_SNAPSHOTS,
+        purpose="state of the detector of quotes, for restarts and hand-over",
         event=None,
         key="symbol",
         per_market=True,

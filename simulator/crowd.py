@@ -45,6 +45,7 @@ class MarketParams:
         scenarios: the injected events.
         exchanges: venues of every market; the others follow the first, with half of its rate. The trades of
             a single one are told by every venue that a simulator speaks for.
+        has_quotes: whether the order books of the first venue are drawn too.
         chunk_s: source time that is drawn at once; None: as little as live playback needs.
         start_us: source time of the start, in µs since the epoch.
         is_restamped: whether playback moves the start to now.
@@ -57,6 +58,7 @@ class MarketParams:
     duration_s: float | None = None
     scenarios: ScenarioParams = field(default_factory=ScenarioParams)
     exchanges: tuple[str, ...] = ("binance",)
+    has_quotes: bool = False
     chunk_s: float | None = None
     start_us: int = _EPOCH_US
     is_restamped: bool = True
@@ -106,6 +108,7 @@ class Crowd:
                         exchange=exchange,
                         is_leader=number == 0,
                         rate=rate if number == 0 else _FOLLOWERS_RATE * rate,
+                        has_quotes=params.has_quotes and number == 0,
                     )
                     for number, exchange in enumerate(params.exchanges)
                 )

@@ -24,6 +24,7 @@ class MarketFacts(NamedTuple):
         step: smallest step of the quantity.
         p99_notional: 99 % of orders are smaller, in quote units.
         mean_notional: of an order, in quote units.
+        depth: what stands on the ten best levels of a side, in quote units.
         orders_per_s: over long times.
         trades_per_s: over long times.
         start_us: source time of second 0.
@@ -33,6 +34,7 @@ class MarketFacts(NamedTuple):
     step: float
     p99_notional: float
     mean_notional: float
+    depth: float
     orders_per_s: float
     trades_per_s: float
     start_us: int
@@ -146,6 +148,66 @@ NO_ORDERS: Final = PlannedOrders.joined([])
 
 
 @dataclass(frozen=True, kw_only=True)
+class Walls:
+    """n orders that an event puts into the book and takes back.
+
+    Attributes:
+        times_s: n, when they come, in seconds of the source.
+        until_s: n, when what is left of them goes.
+        asks: n, whether they offer; else they bid.
+        offsets: n, how many steps of the best price away from it.
+        quantities: n, base units.
+    """
+
+    times_s: Floats
+    until_s: Floats
+    asks: Bools
+    offsets: Floats
+    quantities: Floats
+
+    @property
+    def spans_s(self) -> list[tuple[float, float, bool]]:
+        """When walls stand and of which side, those that come and go together as one."""
+        ends = zip(self.until_s.tolist(), self.asks.tolist(), strict=True)
+        begins = dict(zip(ends, self.times_s.tolist(), strict=True))
+        return [(begin, until_s, is_ask) for (until_s, is_ask), begin in begins.items()]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the walls of all parts."""
+        if not parts:
+            none = np.empty(0)
+            return cls(times_s=none, until_s=none, asks=np.empty(0, np.bool_), offsets=none, quantities=none)
+        return cls(
+            times_s=np.concatenate([part.times_s for part in parts]),
+            until_s=np.concatenate([part.until_s for part in parts]),
+            asks=np.concatenate([part.asks for part in parts]),
+            offsets=np.concatenate([part.offsets for part in parts]),
+            quantities=np.concatenate([part.quantities for part in parts]),
+        )
+
+    def between(self, start_s: float, end_s: float) -> Self:
+        """Return those that come in [start_s, end_s)."""
+        at = (self.times_s >= start_s) & (self.times_s < end_s)
+        return type(self)(
+            times_s=self.times_s[at],
+            until_s=self.until_s[at],
+            asks=self.asks[at],
+            offsets=self.offsets[at],
+            quantities=self.quantities[at],
+        )
+
+    def columns(self, step: float) -> Floats:
+        """Return n rows: when, until when, side (1: asks), offset, quantity in steps."""
+        steps = np.maximum(1.0, np.round(self.quantities / step))
+        columns: Floats = np.column_stack((self.times_s, self.until_s, self.asks, self.offsets, steps))
+        return columns
+
+
+NO_WALLS: Final = Walls.joined([])
+
+
+@dataclass(frozen=True, kw_only=True)
 class Effect:
     """What one event does to one market.
 
@@ -156,6 +218,7 @@ class Effect:
         activity: what it adds to the factor on the rate of ordinary orders.
         pressure: share of ordinary orders that it turns into sales; negative: into purchases.
         orders: that it adds.
+        walls: orders that it shows in the book and takes back; seen in quotes alone.
         parameters: what it was made with, units in the names.
     """
 
@@ -165,6 +228,7 @@ class Effect:
     activity: Curve = NOTHING
     pressure: Curve = NOTHING
     orders: PlannedOrders = NO_ORDERS
+    walls: Walls = NO_WALLS
     parameters: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -177,4 +241,6 @@ class Effect:
         ends_s = [float(each.times_s[-1]) for each in (self.path, self.activity, self.pressure)]
         if len(self.orders):
             ends_s.append(float(self.orders.times_s[-1]))
+        if len(self.walls.times_s):
+            ends_s.append(float(self.walls.times_s.max()))
         return time_s > max(ends_s)

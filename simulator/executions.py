@@ -111,10 +111,7 @@ class Executions:
     def _price_ticks(
         self, orders: Orders, planned: PlannedOrders, order: Ints, fills: Ints, walk: Floats
     ) -> Ints:
-        tick = self._profile.tick
-        # The best prices move in steps, not with every order.
-        grid = np.maximum(1, np.round(orders.prices * (self._shape.grid_bps * 1e-4) / tick))
-        bid = np.floor(orders.prices / tick / grid) * grid
+        bid, _ = best_bids(orders.prices, self._profile, self._shape)
         touch = np.where(orders.sells, bid, bid + 1)
         is_planned = orders.planned >= 0
         if is_planned.any():
@@ -130,6 +127,16 @@ class Executions:
         ticks = touch[order] + np.where(orders.sells[order], -away, away)
         whole: Ints = np.maximum(ticks, 1).astype(np.int64)
         return whole
+
+
+def best_bids(prices: Floats, profile: Profile, shape: TapeShape) -> tuple[Floats, Floats]:
+    """Return the best bid beside each price and the distance to the next one, in ticks; the ask is one more.
+
+    The best prices move in steps, not with every order.
+    """
+    grid = np.maximum(1, np.round(prices * (shape.grid_bps * 1e-4) / profile.tick))
+    bid: Floats = np.floor(prices / profile.tick / grid) * grid
+    return bid, grid
 
 
 def written(block: Block, profile: Profile, *, exchange: str) -> list[MarketTrade]:

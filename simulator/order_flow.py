@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 
 from simulator.arrivals import Bools, Floats, HawkesArrivals, SideRuns, Volatility
-from simulator.effects import Effect, MarketFacts, PlannedOrders
+from simulator.depth import INSTANT_S, Asked, Depth, DepthBlock, usual_depth
+from simulator.effects import Effect, MarketFacts, PlannedOrders, Walls
 from simulator.executions import Block, Executions, Orders
 from simulator.following import Follower, Leader
 from simulator.profiles import Profile, TapeShape
@@ -22,6 +23,8 @@ SECONDS_PER_DAY = 86_400.0
 _MEAN_ACTIVITY = 0.91
 # Ids of a venue that follows begin elsewhere.
 _OWN_IDS = 10**9
+# How far the price goes from a wall while it stands.
+_WALL_HOLDS = 2e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,20 +45,23 @@ class Place:
         exchange: the venue.
         is_leader: whether prices are made here; other venues follow.
         rate: trades per second over long times.
+        has_quotes: whether its order book is drawn too.
     """
 
     profile: Profile
     exchange: str
     is_leader: bool
     rate: float
+    has_quotes: bool = False
 
 
 class Drawn(NamedTuple):
-    """One market's chunk: its trades, the truth about events that begin, and what other venues follow."""
+    """One market's chunk: trades, the truth about events that begin, what other venues follow, books."""
 
     block: Block
     truth: list[Injected]
     leader: Leader
+    depth: DepthBlock | None = None
 
 
 class OrderFlow:
@@ -98,7 +104,15 @@ class OrderFlow:
             first_id=profile.first_id if place.is_leader else first_id,
         )
         self._follower = Follower(seed=seed, name=name, rng=rng, first_s=first_s)
+        self._depth = Depth(
+            profile=profile,
+            shape=shape,
+            rng=generator(seed, f"{exchange}/{profile.symbol}/depth"),
+            mean_notional=self._executions.sizes.mean_notional,
+            start_us=start_us,
+        )
         self._effects: list[Effect] = []
+        self._held_at: dict[tuple[float, bool], float] = {}
         self._busy_until_s: dict[str, float] = {}
         self._own_log = self._settled_log = self._last_log = 0.0
         self._common_start: float | None = None
@@ -124,7 +138,14 @@ class OrderFlow:
             self._last_log = float(calm[-1])
         block = self._executions.block(orders, planned)
         truth = [self._truth(due, effect, orders, block) for due, effect in begun]
-        return Drawn(block, truth, Leader(orders.times_s, calm))
+        depth = None
+        if self._place.has_quotes:
+            walls = Walls.joined(
+                [effect.walls.between(start_s - INSTANT_S, end_s) for effect in self._effects]
+            )
+            asked = Asked(start_s=start_s, end_s=end_s, orders=orders, block=block, walls=walls)
+            depth = self._depth.block(asked)
+        return Drawn(block, truth, Leader(orders.times_s, calm), depth)
 
     def with_scenarios(self, scenarios: Scenarios) -> Self:
         """Return a copy that goes on from here with other events; this one goes on as before."""
@@ -147,6 +168,7 @@ class OrderFlow:
             step=self._profile.step,
             p99_notional=sizes.p99_notional,
             mean_notional=sizes.mean_notional,
+            depth=usual_depth(sizes.mean_notional),
             orders_per_s=self._place.rate / shape.mean_fills,
             trades_per_s=self._place.rate,
             start_us=self._start_us,
@@ -157,6 +179,8 @@ class OrderFlow:
         for effect in [effect for effect in self._effects if effect.is_over(now_s)]:
             self._settled_log += float(effect.path.values[-1])
             self._effects.remove(effect)
+            for begin_s, _, is_ask in effect.walls.spans_s:
+                self._held_at.pop((begin_s, is_ask), None)
 
     def _activity(self, common: CommonFactor, own: Floats) -> Floats:
         share = self._shape.common_variance
@@ -188,8 +212,21 @@ class OrderFlow:
         moved = calm + self._settled_log
         for effect in self._effects:
             moved = moved + effect.path.at(times_s)
+        for effect in self._effects:
+            moved = self._held(effect, times_s, moved)
         prices: Floats = self._profile.price * np.exp(moved)
         return Orders(times_s=times_s, sells=sells[order], prices=prices, planned=number[order]), calm
+
+    def _held(self, effect: Effect, times_s: Floats, moved: Floats) -> Floats:
+        """Return log prices that walls hold: they do not pass one, nor go far from it while it stands."""
+        for begin_s, until_s, is_ask in effect.walls.spans_s:
+            at = slice(*np.searchsorted(times_s, (begin_s, until_s)).tolist())
+            if at.start == at.stop:
+                continue
+            here = self._held_at.setdefault((begin_s, is_ask), float(moved[at.start]))
+            low, high = (here - _WALL_HOLDS, here) if is_ask else (here, here + _WALL_HOLDS)
+            moved[at] = np.clip(moved[at], low, high)
+        return moved
 
     def _pressed(self, sells: Bools, times_s: Floats) -> Bools:
         for effect in self._effects:

@@ -1,7 +1,8 @@
 """The pipeline's processes in the order in which they start, and how each is started.
 
 A broker, then (for the demo) the simulator, then the readers (recorder, alerter, dashboard, detector and its
-cross-market worker), last the producer, so that nothing that the market says finds nobody listening.
+cross-market worker; that of quotes where PRODUCER_QUOTES is set), last the producer, so that nothing that the
+market says finds nobody listening.
 """
 
 import json
@@ -23,7 +24,10 @@ from shared.errors import PortInUseError, PrerequisiteError
 _SIMULATOR_START_S: Final = 60.0
 READERS: Final = ("recorder", "alerter", "dashboard", "detector", "cross")
 # What is started otherwise than by `python -m` and its own name.
-_COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {"cross": ("detector", "cross")}
+_COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "cross": ("detector", "cross"),
+    "quotes": ("detector", "quotes"),
+}
 _BROKER_WORDS: Final = {
     "external": "the broker at KAFKA_BOOTSTRAP_SERVERS (exactly once)",
     "apache-kafka": "a local Apache Kafka (exactly once)",
@@ -125,7 +129,8 @@ class Stack:
             first, addresses = self._start_simulator(environ)
             environ |= first
         supervisor = self._supervise(environ)
-        for name in (*READERS, "producer"):
+        has_quotes = environ.get("PRODUCER_QUOTES", "off") not in {"", "off"}
+        for name in (*READERS, *(("quotes",) if has_quotes else ()), "producer"):
             self._tell(f"starting the {name}")
             supervisor.start(_python(name, "-m", *_COMMANDS.get(name, (name,))))
         for venue in params.also:

@@ -212,6 +212,17 @@ class Unhurried(Protocol):
     quiet_s: float
 
 
+@runtime_checkable
+class OfOtherRecords(Protocol):
+    """A detector whose rows are no trades.
+
+    Attributes:
+        record: what they are, in the singular (`quote`).
+    """
+
+    record: str
+
+
 class OnlineDetector(Protocol):
     """A detector of one market, in plain Python; attributes as those of `DetectorStage`.
 

@@ -5,8 +5,9 @@ read librdkafka's batches without a Python object per record, and gives the same
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, overload
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +18,7 @@ from shared.stream.broker import Consumer, Message
 from shared.stream.columns import TickColumns, TradeColumns
 
 IntVector: TypeAlias = NDArray[np.int64]
+E = TypeVar("E", bound=msgspec.Struct)
 
 
 class TradeBatch(NamedTuple):
@@ -110,11 +112,21 @@ class TickIntake:
         return batch_of(messages, event=MarketTick, columns=TickColumns.of)
 
 
+@overload
+def batch_of(messages: Sequence[Message]) -> TradeBatch: ...
+
+
+@overload
+def batch_of(
+    messages: Sequence[Message], *, event: type[E], columns: Callable[[Sequence[E]], TradeColumns]
+) -> TradeBatch: ...
+
+
 def batch_of(
     messages: Sequence[Message],
     *,
-    event: type[Trade] = Trade,
-    columns: Callable[[Sequence[Trade]], TradeColumns] = TradeColumns.of,
+    event: type[msgspec.Struct] = Trade,
+    columns: Callable[[Sequence[Any]], TradeColumns] = TradeColumns.of,
 ) -> TradeBatch:
     """Return the records as a batch.
 
@@ -139,7 +151,7 @@ def batch_of(
     return TradeBatch(partitions, offsets, columns(trades), [], positions)
 
 
-def _decoded(message: Message, event: type[Trade]) -> Trade | None:
+def _decoded(message: Message, event: type[E]) -> E | None:
     try:
         return decode(message.value(), event)
     except InvalidRecordError:

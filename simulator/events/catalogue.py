@@ -10,6 +10,7 @@ from simulator.events.arbitrage import divergence
 from simulator.events.flash_crash import crash, spike
 from simulator.events.manipulation import ignition, marking_close, quick_ignition
 from simulator.events.pump_dump import pump_dump
+from simulator.events.spoofing import layering, spoofing
 from simulator.events.wash_trading import wash
 from simulator.events.whale import iceberg, whale
 
@@ -57,6 +58,8 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "layered_burst": Scenario(
         "manipulation", quick_ignition, "% move of five markets within 5 s", (0.5, 2.0), markets=5
     ),
+    "spoofing": Scenario("manipulation", spoofing, "times what stands on ten levels", (2.0, 12.0)),
+    "layering": Scenario("manipulation", layering, "times what stands on ten levels, together", (2.0, 12.0)),
     "arbitrage": Scenario(
         "arbitrage", divergence, "bps between two venues", (120.0, 500.0), is_of_one_venue=True
     ),

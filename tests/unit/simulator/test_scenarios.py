@@ -255,6 +255,6 @@ def test_orders_are_sorted_and_cut_by_time() -> None:
 
 
 def test_the_next_hour_is_that_of_the_clock() -> None:
-    facts = MarketFacts(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, start_us=1_800_000_000 + 7_200_000_000)
+    facts = MarketFacts(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, start_us=1_800_000_000 + 7_200_000_000)
     assert facts.next_hour_s(0.0) == 1_800.0
     assert facts.next_hour_s(1_801.0) == 5_400.0
