@@ -125,7 +125,7 @@ class Stage:
 
     def go_on(self) -> int:
         """Let a stretch pass without events; return how many trades it has."""
-        trades, _ = stretch(self._crowd, self._number)
+        trades = stretch(self._crowd, self._number).trades
         self._number += 1
         _show(self._run, trades)
         return len(trades)
@@ -137,7 +137,7 @@ class Stage:
         truth: list[Injected] = []
         number, ends_us = self._number, max(self._us(event.at_s) for event in events)
         while self._us(number * self._params.stretch_s) <= ends_us:
-            trades, begun = stretch(crowd, number)
+            trades, begun, _ = stretch(crowd, number)
             _show(run, trades)
             truth += begun
             ends_us = max([ends_us, *(event.end_us + _WAITS_US for event in begun)])

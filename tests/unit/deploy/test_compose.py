@@ -32,7 +32,7 @@ SIMULATED = {**GIVEN, "COMPOSE_PROFILES": "simulator"}
 SERVICES: dict[str, Any] = compose(GIVEN)["services"]
 OUR_SERVICES = sorted(name for name, service in SERVICES.items() if is_ours(service))
 VENUES = {"producer-coinbase", "producer-kraken"}
-WORKERS = {"producer", "detector", "cross", "alerter", "recorder", "dashboard"}
+WORKERS = {"producer", "detector", "cross", "quotes", "alerter", "recorder", "dashboard"}
 SECRETS = frozenset(
     name for name, field in config.Settings.model_fields.items() if "SecretStr" in str(field.annotation)
 )

@@ -80,7 +80,7 @@ def test_what_compose_mounts_is_there_and_ours_to_write() -> None:
         if is_ours(service)
         for mount in service.get("volumes", [])
     ]
-    assert len(mounts) == 2
+    assert len(mounts) == 3
     assert all(str(mount) in made for mount in mounts)
     assert "NUMBA_CACHE_DIR=/var/cache/numba" in environment
     assert Path("/var/cache/numba") in mounts
