@@ -47,6 +47,7 @@ class Course(NamedTuple):
         about: what the curve is called.
         is_cross: whether the cross-market step finds it.
         is_told_of_all: whether alarms name all markets together.
+        counts_updates: whether what is told as an update of a running episode is found too.
     """
 
     pattern: str
@@ -56,6 +57,7 @@ class Course(NamedTuple):
     about: str
     is_cross: bool = False
     is_told_of_all: bool = False
+    counts_updates: bool = False
 
     @property
     def rule(self) -> Rule:
@@ -70,7 +72,8 @@ class Course(NamedTuple):
 
 COURSES: Final = (
     Course("pump and dump", "pump_dump", "pump_dump", (1, 2, 4, 6, 8, 12, 16, 32), "pump"),
-    Course("flash crash", "flash_crash", "flash_crash", (4, 6, 8, 9, 10, 11, 12, 16), "crash"),
+    Course("flash crash", "flash_crash", "flash_crash", (1, 2, 3, 4, 6, 8, 12), "crash"),
+    Course("flash crash", "spike", "spike", (1, 2, 3, 4, 6, 8, 12), "spike"),
     Course(
         "flash crash",
         "market_crash",
@@ -80,8 +83,9 @@ COURSES: Final = (
         is_cross=True,
         is_told_of_all=True,
     ),
-    Course("whale", "whale", "whale", (2, 4, 8, 16, 32, 64, 128), "whale"),
-    Course("whale", "iceberg", "whale", (2, 4, 8, 16, 32, 64, 128), "iceberg"),
+    Course("whale", "whale", "whale", (2, 4, 6, 8, 12, 16, 32), "order", counts_updates=True),
+    Course("whale", "iceberg", "whale", (2, 4, 6, 8, 12, 16, 32), "iceberg", counts_updates=True),
+    Course("whale", "whale", "whale", (2, 4, 6, 8, 12, 16, 32), "order that opens an episode"),
     Course("wash trading", "wash_trading", "wash_trading", (2, 5, 7, 10, 14, 20, 30, 50), "wash"),
     Course(
         "manipulation",
@@ -255,7 +259,8 @@ def tally(played: Played, course: Course) -> Tally:
             end_us=max(known.end_us or 0, event.end_us),
         )
     symbols = {truth.symbol for truth in truths.values()}
-    alarms = [alarm for alarm in played.alarms if alarm.kind == course.kind and alarm.symbol in symbols]
+    told = [*played.alarms, *played.updates] if course.counts_updates else played.alarms
+    alarms = [alarm for alarm in told if alarm.kind == course.kind and alarm.symbol in symbols]
     watches = [watch for watch in played.watches if watch.symbol in symbols]
     return match(truths.values(), alarms, watches, course.rule).tally
 

@@ -84,11 +84,13 @@ class Played(NamedTuple):
     Attributes:
         truth: events that were played, one line per market and venue.
         alarms: that were given.
+        updates: that were told of running episodes.
         watches: what was watched, once per market and venue.
     """
 
     truth: list[Injected]
     alarms: list[Alarm]
+    updates: list[Alarm]
     watches: list[Watch]
 
 
@@ -143,7 +145,7 @@ class Stage:
             ends_us = max([ends_us, *(event.end_us + _WAITS_US for event in begun)])
             number += 1
         whole = Span(self._us(self.at_s), self._us(number * self._params.stretch_s))
-        return Played(truth, run.alarms, self.watches(whole))
+        return Played(truth, run.alarms, run.updates, self.watches(whole))
 
     def watches(self, span: Span) -> list[Watch]:
         """Return every market on every venue, and what stands for all of them, as watched for a time."""

@@ -69,6 +69,7 @@ class EngineRun:
         self._cross = None if cross is None else CrossEngine(cross)
         self._lateness_us = 0 if cross is None else round(cross.lateness_s * MICROSECONDS_PER_SECOND)
         self._alarms: dict[tuple[str, int], Alarm] = {}
+        self._updates: list[Alarm] = []
 
     def on_batch(self, trades: TradeColumns) -> None:
         """Judge a batch."""
@@ -86,10 +87,11 @@ class EngineRun:
     def _take(self, event: Anomaly, *, told_us: int) -> None:
         # Recordings without ids are numbered from 1 each, so that an id may come again.
         identity = event.episode.episode_id, event.episode.opened_us
+        alarm = Alarm(event.kind, event.exchange, event.symbol, told_us, told_us, event.reason)
+        if event.episode.phase is EpisodePhase.UPDATED and not event.shadow:
+            self._updates.append(alarm)
         if event.episode.phase is EpisodePhase.OPENED and not event.shadow:
-            self._alarms[identity] = Alarm(
-                event.kind, event.exchange, event.symbol, told_us, told_us, event.reason
-            )
+            self._alarms[identity] = alarm
         elif identity in self._alarms:
             until_us = event.episode.last_us
             self._alarms[identity] = self._alarms[identity]._replace(until_us=until_us)
@@ -117,6 +119,11 @@ class EngineRun:
     def alarms(self) -> list[Alarm]:
         """What was told."""
         return list(self._alarms.values())
+
+    @property
+    def updates(self) -> list[Alarm]:
+        """What was told of running episodes, which is no alarm of its own."""
+        return list(self._updates)
 
 
 def baseline_alarms(baseline: Baseline, tape: MarketTape) -> list[Alarm]:

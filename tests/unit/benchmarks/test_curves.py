@@ -41,7 +41,7 @@ def test_an_event_is_found_by_an_alarm_of_its_market_and_kind() -> None:
         Alarm("flash_crash", "binance", "C-USDT", 5_000 * SECOND),
     ]
     watches = [Watch("binance", event.market, (WHOLE,)) for event in truth]
-    found = tally(Played(truth, alarms, watches), CRASH)
+    found = tally(Played(truth, alarms, [], watches), CRASH)
     assert (found.events, found.delays_s, found.false_alarms) == (3, (30.0,), 1)
 
 
@@ -52,8 +52,16 @@ def test_an_event_of_several_markets_is_one_and_is_told_of_all() -> None:
         Alarm("manipulation", "binance", "A-USDT", 1_007 * SECOND),
     ]
     watches = [Watch("all", "ALL-MARKETS", (WHOLE,)), Watch("binance", "A-USDT", (WHOLE,))]
-    found = tally(Played(truth, alarms, watches), BURST)
+    found = tally(Played(truth, alarms, [], watches), BURST)
     assert (found.events, found.delays_s, found.false_alarms) == (1, (7.0,), 0)
+
+
+def test_an_update_finds_an_event_only_where_updates_count() -> None:
+    truth, watches = [injected("A-USDT", 1_000)], [Watch("binance", "A-USDT", (WHOLE,))]
+    update = Alarm("flash_crash", "binance", "A-USDT", 1_030 * SECOND)
+    played = Played(truth, [], [update], watches)
+    assert tally(played, CRASH).found == 0
+    assert tally(played, CRASH._replace(counts_updates=True)).delays_s == (30.0,)
 
 
 def test_events_of_a_strength_add_up() -> None:
@@ -91,6 +99,7 @@ def test_every_course_plays_a_scenario_from_weak_to_strong() -> None:
 def test_all_six_patterns_have_a_curve() -> None:
     patterns = ["pump and dump", "flash crash", "whale", "wash trading", "manipulation", "arbitrage"]
     assert list(dict.fromkeys(course.pattern for course in COURSES)) == patterns
+    assert {course.scenario for course in COURSES} == set(SCENARIOS)
 
 
 def test_a_picture_names_patterns_and_units(tmp_path: Path) -> None:

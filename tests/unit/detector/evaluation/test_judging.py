@@ -78,6 +78,27 @@ def test_alarms_are_openings_of_episodes() -> None:
     assert run.alarms[0].until_us == told[-1].episode.last_us > run.alarms[0].time_us
 
 
+def test_updates_are_told_apart_from_alarms() -> None:
+    tape = crashing("A-BTC", at_s=400) + trades("A-BTC", [1_000.0], price=80.0)
+    run, engine = EngineRun(OURS), Engine(OURS.params)
+    run.on_batch(TradeColumns.of(tape))
+    told = [event for event in engine.on_batch(tape) if isinstance(event, Anomaly)]
+    updates = [event for event in told if event.episode.phase is EpisodePhase.UPDATED]
+    assert [update.reason for update in run.updates] == [event.reason for event in updates]
+
+
+def test_a_twin_goes_on_from_here_without_the_alarms_so_far() -> None:
+    quiet_part = trades("A-BTC", [float(at_s) for at_s in range(400)])
+    crash = trades("A-BTC", [float(at_s) for at_s in range(400, 410)], price=50.0)
+    run, straight = EngineRun(OURS), EngineRun(OURS)
+    run.on_batch(TradeColumns.of(quiet_part))
+    twin = run.twin()
+    twin.on_batch(TradeColumns.of(crash))
+    straight.on_batch(TradeColumns.of([*quiet_part, *crash]))
+    assert twin.alarms == straight.alarms != []
+    assert run.alarms == twin.twin().alarms == []
+
+
 def test_what_concerns_several_markets_is_told_when_its_second_was_waited_for() -> None:
     binance, coinbase = ("binance", "POL-USDT"), ("coinbase", "POL-USD")
     tape = quiet({binance: 0.25, coinbase: 0.25}, seconds=900)
