@@ -93,7 +93,7 @@ def pumps(write: WriteOption = None) -> None:
 
 @app.command()
 def curves(
-    events: Annotated[int, typer.Option(min=4, help="of each scenario and strength")] = 100,
+    events: Annotated[int, typer.Option(min=4, help="of each scenario and strength")] = 60,
     days: Annotated[float, typer.Option(min=0.1, help="without events, to count false alarms")] = 7.0,
     quick: Annotated[
         bool, typer.Option("--quick", help="a quarter of the events, a seventh of the days")

@@ -33,6 +33,7 @@ _VENUES: Final = ("binance", "coinbase")
 _TOGETHER: Final = 16
 _QUIET_MARKETS: Final = 8
 _WARM_UP_DAYS: Final = 1.0
+_STRETCH_S: Final = 1_800.0
 _BUDGET: Final = EngineParams().budget_per_day
 
 
@@ -174,6 +175,7 @@ def run(*, events: int, days: float, quick: bool, plot: Path | None, write: Path
 
 def quiet_rows(*, days: float) -> list[Row]:
     """Return how many alarms there are where nothing happens: a row per kind, then all of them."""
+    _tell("quiet: warming up")
     stage = Stage(
         StageParams(
             markets=_QUIET_MARKETS,
@@ -181,6 +183,7 @@ def quiet_rows(*, days: float) -> list[Row]:
             enabled=tuple(dict.fromkeys((*EngineParams().enabled, *_PATTERNS))),
             cross=True,
             warm_up_s=_WARM_UP_DAYS * 86_400.0,
+            stretch_s=_STRETCH_S,
         )
     )
     first = len(stage.alarms)
@@ -188,7 +191,8 @@ def quiet_rows(*, days: float) -> list[Row]:
     trades = 0
     while stage.at_s < ends_s:
         trades += stage.go_on()
-        _tell(f"quiet: day {stage.at_s / 86_400.0 - _WARM_UP_DAYS:.1f} of {days:.3g}, {trades:,} trades")
+        if stage.at_s % 86_400.0 < _STRETCH_S:
+            _tell(f"quiet: day {stage.at_s / 86_400.0 - _WARM_UP_DAYS:.0f} of {days:.3g}, {trades:,} trades")
     alarms = stage.alarms[first:]
     market_days = days * _QUIET_MARKETS * len(_VENUES)
     kinds = dict.fromkeys((*_PATTERNS, *(course.kind for course in COURSES), "combined"))
@@ -205,6 +209,7 @@ def _rate(name: str, alarms: Sequence[Alarm], market_days: float) -> Row:
 
 def _play_alone(curves: Sequence[Curve], events: int) -> None:
     """Play what concerns one market: as many markets as events, one on each."""
+    _tell("one market each: warming up")
     stage = Stage(StageParams(markets=events, enabled=_PATTERNS))
     for curve in curves:
         for strength in curve.course.strengths:
@@ -214,6 +219,7 @@ def _play_alone(curves: Sequence[Curve], events: int) -> None:
 
 def _play_together(curves: Sequence[Curve], events: int) -> None:
     """Play what concerns several markets, or venues: from later and later on the same quiet market."""
+    _tell("several markets: warming up")
     stage = Stage(
         StageParams(
             markets=_TOGETHER,
@@ -325,5 +331,4 @@ def _panels(curves: Sequence[Curve]) -> Iterator[curve_picture.Panel]:
 
 
 def _tell(what: str) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[K{time.process_time():.0f} s of CPU, {what}")
+    sys.stderr.write(f"{time.process_time():4.0f} s of CPU: {what}\n")
