@@ -31,6 +31,7 @@ DEFAULT_MARKETS: Final = ("BTC-USDT", "ETH-USDT", "BNB-USDT", "SOL-USDT", "XRP-U
 _OUR_PREFIXES: Final = (
     "PRODUCER_",
     "DETECTOR_",
+    "PUMP_DUMP_",
     "ALERTER_",
     "RECORDER_",
     "DASHBOARD_",
@@ -193,6 +194,15 @@ class Settings(BaseSettings):
     )
     detector_flash_crash_window_s: float = _setting(
         300.0, unit="s", about="within which it must happen", ge=1, le=3_600
+    )
+    pump_dump_scorer: str = _setting(
+        "", unit="folder", about="of a scorer for pumps, trained by `python -m training pumps`; empty: none"
+    )
+    pump_dump_confirm_at: float = _setting(
+        0.0, unit="share", about="its probability that makes less evidence a pump; 0: never", ge=0, le=1
+    )
+    pump_dump_veto_below: float = _setting(
+        0.0, unit="share", about="its probability under which no evidence is a pump", ge=0, le=1
     )
     detector_whale_min_notional: float = _setting(
         100_000.0, unit="quote", about="smaller orders are never whales", ge=0

@@ -36,13 +36,14 @@ from detector.engine import warm_up_kernels
 from detector.explain_source import trades_of, with_progress
 from detector.market_engines import MarketEngines
 from detector.params import EngineParams
+from detector.patterns import pump_scorer
 from detector.quotes.engine import QuoteEngine, QuoteParams
 from detector.settings import config_faults, parsed
 from detector.ticks import TickParams
 from shared import logs, metrics, topics
 from shared.allocator import keep_freed_memory
 from shared.clock import MICROSECONDS_PER_SECOND, Clock, SystemClock
-from shared.errors import ConfigError, RecordingError, TapewatchError
+from shared.errors import ConfigError, ModelRefusedError, RecordingError, TapewatchError
 from shared.events import SettingValue
 from shared.recordings.markets import market_of
 from shared.status import StatusReporter
@@ -76,8 +77,12 @@ def engine_params(settings: config.Settings) -> EngineParams:
     Raises:
         ConfigError: a detector's name is unknown.
     """
+    scorer = settings.pump_dump_scorer
     try:
         return EngineParams(
+            pump_scorer=pump_scorer.load(Path(scorer)) if scorer else None,
+            pump_confirm_at=settings.pump_dump_confirm_at,
+            pump_veto_below=settings.pump_dump_veto_below,
             enabled=settings.detector_enabled,
             shadow=settings.detector_shadow,
             budget_per_day=settings.detector_budget_per_day,
@@ -100,6 +105,8 @@ def engine_params(settings: config.Settings) -> EngineParams:
                 interval_s=settings.detector_tick_interval_s, move_bps=settings.detector_tick_move_bps
             ),
         )
+    except ModelRefusedError as error:
+        raise ConfigError([f"PUMP_DUMP_SCORER: {error}"]) from error
     except ValueError as error:
         raise ConfigError([f"DETECTOR_ENABLED, DETECTOR_SHADOW: {error}"]) from error
 

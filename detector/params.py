@@ -13,6 +13,7 @@ from detector.patterns.flash_crash import FlashCrash, FlashCrashParams, Spike, c
 from detector.patterns.manipulation import MANIPULATION_FEATURES, Manipulation, ManipulationParams
 from detector.patterns.pump_dump import PUMP_FEATURES, PumpDump, PumpDumpParams
 from detector.patterns.pump_dump import WINDOW_S as _PUMP_WINDOW_S
+from detector.patterns.pump_scorer import PumpScorer
 from detector.patterns.wash_trading import WASH_FEATURES, WashTrading, WashTradingParams
 from detector.patterns.whale import WHALE_FEATURES, Whale, WhaleParams
 from detector.price_move import PriceFloors
@@ -40,6 +41,9 @@ class EngineParams:
         flash_crash_window_s: within which it must happen.
         flash_crash_min_drop_pct: smaller falls and rises within 300 s are no crash and no spike, by the rule
             that knows what the market usually moves.
+        pump_scorer: a second opinion on pumps; None: there is none.
+        pump_confirm_at: its probability from which on less evidence is a pump; 0: it never is for that.
+        pump_veto_below: its probability under which no evidence is a pump.
         wash_window_trades: that tests for wash trading look at.
         whale_min_notional: smaller orders are never whales, in quote units.
         whale_quiet_s: event time without another whale that ends a school of them, one episode.
@@ -70,6 +74,9 @@ class EngineParams:
     flash_crash_drop_pct: float = 10.0
     flash_crash_window_s: float = 300.0
     flash_crash_min_drop_pct: float = 4.0
+    pump_scorer: PumpScorer | None = None
+    pump_confirm_at: float = 0.0
+    pump_veto_below: float = 0.0
     wash_window_trades: int = 1_024
     whale_min_notional: float = 100_000.0
     whale_quiet_s: float = 5_400.0
@@ -158,6 +165,7 @@ def shapes(params: EngineParams) -> dict[str, str]:
         "zscore": (params.zscore_window_trades, params.zscore_robust, params.zscore_seasonal),
         "forest": (params.forest_trees, params.forest_window_trades, params.seed),
         "flash_crash": (params.flash_crash_window_s,),
+        "pump_dump": (params.pump_scorer is not None,),
         "wash_trading": (params.wash_window_trades,),
         "spike": (params.flash_crash_window_s,),
     }
@@ -209,7 +217,13 @@ def make_detector(  # noqa: PLR0911 - one answer for each name
         )
         return (FlashCrash if name == "flash_crash" else Spike)(crash, features=features)
     if name == "pump_dump":
-        return PumpDump(PumpDumpParams(quiet_s=params.episode_quiet_s), features=features)
+        pumps = PumpDumpParams(
+            quiet_s=params.episode_quiet_s,
+            scorer=params.pump_scorer,
+            confirm_at=params.pump_confirm_at,
+            veto_below=params.pump_veto_below,
+        )
+        return PumpDump(pumps, features=features)
     if name == "wash_trading":
         return WashTrading(WashTradingParams(window_trades=params.wash_window_trades), features=features)
     if name == "manipulation":

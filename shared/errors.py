@@ -16,6 +16,7 @@
     │   └── StoreUnavailableError it will answer later                   → retry
     ├── RecordingError            a recording cannot be read
     ├── SnapshotRefusedError      a snapshot of another version or configuration, or damaged
+    ├── ModelRefusedError         a trained model of another form or version, or damaged
     ├── ExchangeError             the exchange answered with an error
     │   ├── RateLimitedError      asked to wait                          → retry after `retry_after_s`
     │   └── ExchangeUnavailableError  no answer, or a server-side fault  → retry
@@ -158,6 +159,15 @@ class SnapshotRefusedError(TapewatchError):
     def __init__(self, *, symbol: str, reason: str) -> None:
         super().__init__(f"snapshot of {symbol} refused: {reason}; its state is rebuilt from retained trades")
         self.symbol = symbol
+        self.reason = reason
+
+
+class ModelRefusedError(TapewatchError):
+    """A trained model that must not be used."""
+
+    def __init__(self, path: str, *, reason: str) -> None:
+        super().__init__(f"the model in {path} {reason}")
+        self.path = path
         self.reason = reason
 
 

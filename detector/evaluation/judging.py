@@ -109,7 +109,7 @@ def _judge_files(plan: Plan, progress: Progress) -> Judged:
     ]
     judged, tapes = Judged(cpu_s=dict.fromkeys((run.name for run in runs), 0.0)), Tapes()
     done = 0
-    for silent, trades in _pieces(read(plan.recordings), plan.forget_after_s):
+    for silent, trades in pieces(read(plan.recordings), plan.forget_after_s):
         for symbol in silent:
             tapes.forget(symbol)
             for run in runs:
@@ -136,10 +136,15 @@ def _judge_files(plan: Plan, progress: Progress) -> Judged:
     return judged
 
 
-def _pieces(
+def pieces(
     batches: Iterator[Sequence[Trade]], forget_after_s: float
 ) -> Iterator[tuple[list[str], TradeColumns]]:
-    """Yield the trades, cut where a market has been silent for too long, with the markets that were."""
+    """Yield trades, cut where a market has been silent for too long, with the markets that begin anew.
+
+    Args:
+        batches: in order of time.
+        forget_after_s: silence, in event time, after which a running detector has forgotten a market.
+    """
     forget_after_us = round(forget_after_s * MICROSECONDS_PER_SECOND)
     traded_us: dict[str, int] = {}
     for batch in batches:

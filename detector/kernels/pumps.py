@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit
 
 from detector.arrays import BoolVector, FloatMatrix, FloatVector, IntVector
+from detector.kernels import pump_chunks
+from detector.kernels.decision_trees import Trees, probability
 
 # Columns of the input.
 TIME, LOG_RETURN, NOTIONAL, SIGNED, RUN_UP, WINDOW_NOTIONAL, WINDOW_COUNT, RUSH, IMBALANCE = range(9)
@@ -16,16 +18,32 @@ TERMS: Final = 6
 # What is remembered of a market. Sums fade; the rest is about the pump that runs, or ran last.
 SEEN, LAST_S, AGE_S, SUM_NOTIONAL, SUM_TRADES, FLOW = range(6)
 PHASE, ELAPSED_S, CALM_S, COOL_S, PEAK_EVIDENCE, HEIGHT, PEAK_HEIGHT, BEFORE, LOW_S = range(6, 15)
-HOUR_NOTIONAL, GATHERED_S, LED_S, LED_TIMES = range(15, 19)
-MEMORY: Final = 19
+HOUR_NOTIONAL, GATHERED_S, LED_S, LED_TIMES, PROBABILITY = range(15, 20)
+MEMORY: Final = 20
 # What is noted about a row while a pump runs.
 NOTE_PHASE, NOTE_TURNED, NOTE_ELAPSED_S, NOTE_RISE, NOTE_PEAK, NOTE_SHARE, NOTE_BEFORE, NOTE_ROUND_S = range(
     8
 )
-NOTE_LED_S, NOTE_LED_TIMES = range(8, 10)
-NOTES: Final = 10
+NOTE_LED_S, NOTE_LED_TIMES, NOTE_PROBABILITY = range(8, 11)
+NOTES: Final = 11
 
 QUIET, PUMP, DUMP, OVER, ACCUMULATION = range(5)
+
+# What a scorer may be asked with, beside what it learned it from.
+SCORER_FEATURES: Final = (
+    *pump_chunks.FEATURES,
+    "rise",
+    "share_of_day",
+    "share_of_trades",
+    "rush_orders",
+    "imbalance",
+    "from_round_s",
+    "hour_times_usual",
+    "bought_in_hour",
+)
+_OWN: Final = len(pump_chunks.FEATURES)
+# What a scorer decides: evidence from which on it is asked, and probabilities that begin or forbid a pump.
+ASKED, CONFIRMS, FORBIDS = range(3)
 
 # A day's volume is known from the last days; net buying is looked at within the last hour.
 _USUAL_S: Final = 2.0 * 86_400.0
@@ -118,6 +136,22 @@ def _evidence(
 
 
 @njit(cache=True)
+def _ask(row: FloatVector, memory: FloatVector, chunk: FloatVector, rise: float, asked: FloatVector) -> None:
+    """Write what a scorer is asked with."""
+    pump_chunks.write(chunk, row[TIME], asked)
+    days = _days_known(memory)
+    usual = max(memory[SUM_NOTIONAL], _LEAST)
+    asked[_OWN] = rise
+    asked[_OWN + 1] = _share_of_day(row, memory)
+    asked[_OWN + 2] = row[WINDOW_COUNT] * days / max(memory[SUM_TRADES], _LEAST)
+    asked[_OWN + 3] = row[RUSH]
+    asked[_OWN + 4] = row[IMBALANCE]
+    asked[_OWN + 5] = from_round_s(row[TIME])
+    asked[_OWN + 6] = memory[HOUR_NOTIONAL] * _DAY_S / _FLOW_S * days / usual
+    asked[_OWN + 7] = memory[FLOW] * days / usual
+
+
+@njit(cache=True)
 def _share_out(terms: FloatVector, i: int, shares: FloatMatrix) -> None:
     total = 0.0
     for k in range(TERMS):
@@ -182,7 +216,7 @@ def _begin(memory: FloatVector, rise: float, traded: float, bought: float) -> No
         per_hour = max(memory[HOUR_NOTIONAL] - traded, 0.0) * _DAY_S / _FLOW_S
         memory[LED_TIMES] = per_hour * _days_known(memory) / max(memory[SUM_NOTIONAL], _LEAST)
     memory[PHASE] = PUMP
-    memory[ELAPSED_S] = memory[CALM_S] = memory[LOW_S] = memory[PEAK_EVIDENCE] = 0.0
+    memory[ELAPSED_S] = memory[CALM_S] = memory[LOW_S] = memory[COOL_S] = memory[PEAK_EVIDENCE] = 0.0
     memory[HEIGHT] = memory[PEAK_HEIGHT] = np.log1p(rise)
     before = max(memory[FLOW] - bought, 0.0)
     memory[BEFORE] = before * _days_known(memory) / max(memory[SUM_NOTIONAL], _LEAST)
@@ -209,7 +243,22 @@ def _go_on(memory: FloatVector, evidence: float, limits: FloatVector) -> bool:
 
 
 @njit(cache=True)
-def judge(  # noqa: PLR0917 - compiled; buffers come by position
+def _note(memory: FloatVector, row: FloatVector, is_turned: bool, notes: FloatVector) -> None:  # noqa: FBT001 - numba passes by position
+    """Write what is known of the pump that runs; its phase is written already."""
+    notes[NOTE_TURNED] = is_turned
+    notes[NOTE_ELAPSED_S] = memory[ELAPSED_S]
+    notes[NOTE_RISE] = np.expm1(memory[HEIGHT])
+    notes[NOTE_PEAK] = np.expm1(memory[PEAK_HEIGHT])
+    notes[NOTE_SHARE] = _share_of_day(row, memory)
+    notes[NOTE_BEFORE] = memory[BEFORE]
+    notes[NOTE_ROUND_S] = from_round_s(row[TIME])
+    notes[NOTE_LED_S] = memory[LED_S]
+    notes[NOTE_LED_TIMES] = memory[LED_TIMES]
+    notes[NOTE_PROBABILITY] = memory[PROBABILITY]
+
+
+@njit(cache=True)
+def judge(  # noqa: C901, PLR0917 - buffers come by position; parts of it as functions cost half as much again
     slots: IntVector,
     starts: IntVector,
     rows: FloatMatrix,
@@ -219,10 +268,14 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
     limits: FloatVector,
     explain_all: bool,  # noqa: FBT001 - numba passes by position
     memories: FloatMatrix,
+    trees: Trees,
+    rules: FloatVector,
+    chunks: FloatMatrix,
     scores: FloatVector,
     shares: FloatMatrix,
     eligible: BoolVector,
     notes: FloatMatrix,
+    asked: FloatMatrix | None,
 ) -> None:
     """Judge rows, market by market, each before it is learned.
 
@@ -239,10 +292,15 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
             of a day bought net in it, from which on takers accumulate.
         explain_all: whether contributions are wanted for every row.
         memories: by slot, `MEMORY` numbers; changed.
+        trees: a scorer; without trees there is none.
+        rules: what it decides: `ASKED`, `CONFIRMS`, `FORBIDS`.
+        chunks: by slot, `pump_chunks.MEMORY` numbers; changed where a scorer is asked.
         scores: n, written.
         shares: n x `TERMS`, zeros; written where something is to be explained.
         eligible: n, written.
         notes: n x `NOTES`, zeros; the phase is always written, the others while a pump runs.
+        asked: rows of `SCORER_FEATURES`: n, for all that a scorer is asked with; one, of which only the
+            last stays; None: no scorer is asked, and numba compiles all of that away.
     """
     terms, row = np.zeros(TERMS, np.float64), np.zeros(INPUTS, np.float64)
     threshold, quiet_s, rearm_s, warm_up_s = limits[0], limits[3], limits[4], limits[5]
@@ -258,12 +316,23 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
             has_evidence = rise >= floors[0] and row[IMBALANCE] > floors[1]
             evidence = _evidence(row, memory, rise, weights, terms) if has_evidence else 0.0
             is_hot = evidence >= threshold
+            begins, likely = is_hot, 0.0
+            if asked is not None:
+                chunk = chunks[slots[run]]
+                pump_chunks.learn(chunk, row[TIME], row[LOG_RETURN], row[SIGNED])
+                if evidence >= rules[ASKED]:
+                    question = asked[i if len(asked) > 1 else 0]
+                    _ask(row, memory, chunk, rise, question)
+                    likely = probability(trees, question)
+                    begins = likely >= rules[FORBIDS] if is_hot else likely >= rules[CONFIRMS]
             if memory[PHASE] == OVER and memory[COOL_S] >= rearm_s:
                 memory[PHASE] = QUIET
             if memory[AGE_S] >= warm_up_s and (memory[PHASE] == QUIET or memory[PHASE] == ACCUMULATION):
                 _gather(memory, limits[7], limits[8])
-                if is_hot:
+                if begins:
                     _begin(memory, rise, row[WINDOW_NOTIONAL], row[IMBALANCE] * row[WINDOW_NOTIONAL])
+                    memory[PEAK_EVIDENCE] = threshold
+                    memory[PROBABILITY] = likely
             is_turned = _is_running(memory) and _go_on(memory, evidence, limits)
             if is_hot:
                 memory[COOL_S] = 0.0
@@ -271,15 +340,7 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
             notes[i, NOTE_PHASE] = memory[PHASE]
             if eligible[i]:
                 scores[i] = memory[PEAK_EVIDENCE]
-                notes[i, NOTE_TURNED] = is_turned
-                notes[i, NOTE_ELAPSED_S] = memory[ELAPSED_S]
-                notes[i, NOTE_RISE] = np.expm1(memory[HEIGHT])
-                notes[i, NOTE_PEAK] = np.expm1(memory[PEAK_HEIGHT])
-                notes[i, NOTE_SHARE] = _share_of_day(row, memory)
-                notes[i, NOTE_BEFORE] = memory[BEFORE]
-                notes[i, NOTE_LED_S] = memory[LED_S]
-                notes[i, NOTE_LED_TIMES] = memory[LED_TIMES]
-                notes[i, NOTE_ROUND_S] = from_round_s(row[TIME])
+                _note(memory, row, is_turned, notes[i])
             elif memory[PHASE] == OVER:
                 scores[i] = min(evidence, _AFTERMATH * threshold)
             else:

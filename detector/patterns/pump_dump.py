@@ -18,9 +18,14 @@ half of the rise has been lost for 10 s, which is told; it is over after 15 min 
 or when nobody trades for as long as closes an episode. Another may begin when no evidence has been there for
 an hour.
 
+Scorer: a forest that a user has trained on own labels may be asked too, where there is 0.7 of the evidence
+that is needed. What it thinks is told; it may make such evidence a pump (`confirm_at`), or none of any
+(`veto_below`). There is none by default.
+
 Warm-up: six hours, in which it learns what is usual.
 
-Cost: two exponentials per trade; logarithms only where the price has risen. Memory: 152 bytes per market.
+Cost: two exponentials per trade; logarithms only where the price has risen. Memory: 160 bytes per market,
+with a scorer 320.
 
 Blind spots: pumps of large markets, slow ones, those within the first six hours of a market, and those of a
 market where something alike happened less than an hour before.
@@ -53,8 +58,11 @@ from typing import Final
 import numpy as np
 
 from detector.arrays import FloatMatrix, loaded, resized
+from detector.kernels import pump_chunks
 from detector.kernels import pumps as kernel
+from detector.kernels.decision_trees import no_trees
 from detector.online.protocol import TURNED, DecidesOn, Finding, Scale, Scored
+from detector.patterns.pump_scorer import PumpScorer
 from detector.runs import Runs
 from detector.wording import duration, percent, times
 from shared.codec import content_id
@@ -82,6 +90,7 @@ _TERMS: Final = (
     "imbalance_25s",
     "pump_from_round_s",
 )
+PROBABILITY: Final = "pump_probability"
 _NOTES: Final = (
     "pump_phase",
     TURNED,
@@ -93,6 +102,7 @@ _NOTES: Final = (
     "pump_from_round_s",
     "pump_accumulated_s",
     "pump_times_usual",
+    PROBABILITY,
 )
 # A logistic curve through what was seen on 60 recordings: of the alarms that reach so much evidence, how many
 # were pumps (76 % at 6.6, 85 % at 8, 94 % at 10).
@@ -116,6 +126,10 @@ class PumpDumpParams:
         warm_up_s: event time from a market's first trade.
         accumulation_times: volume of an hour, over the usual, from which on takers may accumulate.
         accumulation_bought: what they must have bought net in it, as a share of a day's volume.
+        scorer: a second opinion, asked where there is evidence of `asked_from`; None: there is none.
+        asked_from: evidence, as a part of the threshold.
+        confirm_at: probability from which on so much evidence is a pump; 0: it never is for that.
+        veto_below: probability under which no evidence is a pump.
         weights: of rise, volume bought, trades, rush orders, imbalance (counts against) and clock.
     """
 
@@ -130,6 +144,10 @@ class PumpDumpParams:
     warm_up_s: float = 21_600.0
     accumulation_times: float = 2.0
     accumulation_bought: float = 0.005
+    scorer: PumpScorer | None = None
+    asked_from: float = 0.7
+    confirm_at: float = 0.0
+    veto_below: float = 0.0
     weights: tuple[float, ...] = (1.0, 1.0, 1.0, 0.5, 0.6, 3.0)
 
     def __post_init__(self) -> None:
@@ -137,6 +155,10 @@ class PumpDumpParams:
             raise ValueError(f"threshold must be positive, not {self.threshold}")
         if len(self.weights) != kernel.TERMS:
             raise ValueError(f"weights must be {kernel.TERMS}, not {len(self.weights)}")
+        if not 0 < self.asked_from <= 1:
+            raise ValueError(f"asked_from must be above 0 and at most 1, not {self.asked_from}")
+        if not (0 <= self.veto_below <= 1 and 0 <= self.confirm_at <= 1):
+            raise ValueError("veto_below and confirm_at must be from 0 to 1")
         if not 0 < self.given_back < 1:
             raise ValueError(f"given_back must be between 0 and 1, not {self.given_back}")
 
@@ -179,18 +201,39 @@ class PumpDump:
             ],
             np.float64,
         )
+        self._has_scorer = params.scorer is not None
+        self._trees = no_trees() if params.scorer is None else params.scorer.trees
+        self._rules = np.array(
+            [params.asked_from * params.threshold, params.confirm_at or np.inf, params.veto_below], np.float64
+        )
         self._memories = np.zeros((0, kernel.MEMORY), np.float64)
+        self._chunks = np.zeros((0, pump_chunks.MEMORY), np.float64)
 
     def open(self, slot: int, *, identity: str) -> None:  # noqa: ARG002 - it has no randomness
         """Begin to learn what is usual on a market."""
-        self._memories = resized(self._memories, slot)
-        self._memories[slot] = 0.0
+        self._memories, self._chunks = resized(self._memories, slot), resized(self._chunks, slot)
+        self._memories[slot] = self._chunks[slot] = 0.0
 
     def close(self, slot: int) -> None:
         """Free a slot; its next market begins at nothing."""
 
     def score_learn(self, runs: Runs, rows: FloatMatrix, *, explain_all: bool = False) -> Scored:
         """Score each row, then learn it."""
+        asked = np.zeros((1, len(kernel.SCORER_FEATURES)), np.float64) if self._has_scorer else None
+        return self._judge(runs, rows, asked, explain_all=explain_all)
+
+    def questions(self, runs: Runs, rows: FloatMatrix) -> tuple[Scored, FloatMatrix]:
+        """Score and learn rows, and return what a scorer would be asked with, for one to be trained.
+
+        Returns:
+            The judgement, and n rows of `SCORER_FEATURES`; zeros where it would not be asked.
+        """
+        asked = np.zeros((len(rows), len(kernel.SCORER_FEATURES)), np.float64)
+        return self._judge(runs, rows, asked, explain_all=False), asked
+
+    def _judge(
+        self, runs: Runs, rows: FloatMatrix, asked: FloatMatrix | None, *, explain_all: bool
+    ) -> Scored:
         n = len(rows)
         scores, eligible = np.empty(n, np.float64), np.empty(n, np.bool_)
         shares, notes = np.zeros((n, kernel.TERMS), np.float64), np.zeros((n, kernel.NOTES), np.float64)
@@ -203,16 +246,24 @@ class PumpDump:
             self._limits,
             explain_all,
             self._memories,
+            self._trees,
+            self._rules,
+            self._chunks,
             scores,
             shares,
             eligible,
             notes,
+            asked,
         )
-        return Scored(scores, shares, eligible, notes=dict(zip(_NOTES, notes.T, strict=True)))
+        named = dict(zip(_NOTES, notes.T, strict=True))
+        if not self._has_scorer:
+            del named[PROBABILITY]
+        return Scored(scores, shares, eligible, notes=named)
 
     def state(self, slot: int) -> State:
         """Return a copy of what is remembered of a market."""
-        return {"memory": self._memories[slot].copy()}
+        state: State = {"memory": self._memories[slot].copy()}
+        return state | {"chunks": self._chunks[slot].copy()} if self._has_scorer else state
 
     def load_state(self, slot: int, state: State) -> None:
         """Go on from a state.
@@ -229,12 +280,16 @@ class PumpDump:
             kernel.ACCUMULATION,
         }:
             raise ValueError(f"memory has no phase {memory[kernel.PHASE]}")
+        if self._has_scorer:
+            self._chunks[slot] = loaded(state, "chunks", self._chunks, shape=(pump_chunks.MEMORY,))
         self._memories[slot] = memory
 
     def sentence(self, finding: Finding) -> str:
         """Return the phase, with rise, volume, rush orders and clock, and how sure that is."""
         features = finding.features
         sure = f"confidence {confidence(finding.score) * 100:.0f} %"
+        if PROBABILITY in features:
+            sure += f", of the trained scorer {features[PROBABILITY] * 100:.0f} %"
         if features.get("pump_phase") == kernel.DUMP:
             rise, peak = features["pump_rise"], features["pump_peak"]
             fallen = percent((peak - rise) / (1.0 + peak))

@@ -20,6 +20,7 @@ from shared.errors import SnapshotRefusedError
 from shared.events import Anomaly, EpisodePhase, Quarantine, Severity, Trade
 from shared.stream.step import OutputEvent, State
 from tests.data.detector_tapes import SMALL, altered, crash, market
+from tests.data.pump_scorers import scorer
 
 
 def anomalies(events: list[OutputEvent], detector: str) -> list[Anomaly]:
@@ -181,6 +182,8 @@ def test_every_parameter_is_in_the_fingerprint() -> None:
         changes: dict[str, Any] = {field.name: ("whale",)}
         if field.name == "ticks":
             changes = {"ticks": TickParams()}
+        elif field.name == "pump_scorer":
+            changes = {"pump_scorer": scorer()}
         elif field.name == "wash_window_trades":
             changes[field.name] = params.wash_window_trades // 2
         elif field.name not in {"enabled", "shadow"}:
