@@ -156,11 +156,13 @@ def _found(scenario: str, strength: float) -> Row:
 
 def _tally(market: MarketParams) -> Tally:
     run, truths = EngineRun(_CONFIGURATION), list[Truth]()
-    for trades, injected in stretches(market):
+    for stretch in stretches(market):
+        trades = stretch.trades
         for start in range(0, len(trades), _BATCH_TRADES):
             run.on_batch(trades[start : start + _BATCH_TRADES])
         truths += [
-            Truth(one.kind, one.market, one.start_us, one.end_us, exchange=one.exchange) for one in injected
+            Truth(one.kind, one.market, one.start_us, one.end_us, exchange=one.exchange)
+            for one in stretch.truth
         ]
     return _judged(truths, run.alarms, market)
 
