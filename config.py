@@ -37,6 +37,10 @@ _OUR_PREFIXES: Final = (
     "DASHBOARD_",
     "TELEGRAM_",
     "SLACK_",
+    "WEBHOOK_",
+    "PAGERDUTY_",
+    "SMTP_",
+    "APPRISE_",
 )
 
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -289,15 +293,54 @@ class Settings(BaseSettings):
     )
     telegram_bot_token: SecretStr | None = _setting(None, unit="secret", about="from @BotFather")
     telegram_chat_ids: Names = _setting((), unit="ids, ...", about="chats that are told")
+    telegram_user_ids: Names = _setting(
+        (), unit="ids or @names, ...", about="who in these chats may press and command; empty: everybody"
+    )
+    telegram_buttons: bool = _setting(
+        True, unit="true, false", about="buttons and commands; false where another program reads the bot"
+    )
     telegram_api_url: str = _setting(
         "https://api.telegram.org", unit="URL", about="Bot API server", pattern=r"^https?://"
     )
     slack_bot_token: SecretStr | None = _setting(None, unit="secret", about="xoxb-...")
     slack_channel: str = _setting("", unit="id or #name", about="channel that is told, with slack_bot_token")
+    slack_app_token: SecretStr | None = _setting(
+        None, unit="secret", about="xapp-..., for buttons and commands through Socket Mode"
+    )
+    slack_signing_secret: SecretStr | None = _setting(
+        None, unit="secret", about="of the app, for buttons and commands at an endpoint of ours"
+    )
+    slack_endpoint_host: str = _setting("127.0.0.1", unit="address", about="where the endpoint listens")
+    slack_endpoint_port: int = _setting(8_510, unit="port", about="of the endpoint", ge=1, le=65_535)
+    slack_user_ids: Names = _setting(
+        (), unit="ids, ...", about="who in the channel may press and command; empty: everybody"
+    )
     slack_api_url: str = _setting(
         "https://slack.com/api/", unit="URL", about="Web API", pattern=r"^https?://"
     )
     slack_webhook_url: SecretStr | None = _setting(None, unit="secret", about="incoming webhook")
+    webhook_url: SecretStr | None = _setting(
+        None, unit="secret", about="receiver of every notification as JSON"
+    )
+    webhook_secret: SecretStr | None = _setting(None, unit="secret", about="with which it is signed")
+    pagerduty_routing_key: SecretStr | None = _setting(
+        None, unit="secret", about="of an Events API v2 integration"
+    )
+    pagerduty_api_url: str = _setting(
+        "https://events.pagerduty.com", unit="URL", about="Events API", pattern=r"^https?://"
+    )
+    smtp_host: str = _setting("", unit="name", about="server for e-mail; empty: none")
+    smtp_port: int = _setting(587, unit="port", about="of the server", ge=1, le=65_535)
+    smtp_security: Literal["starttls", "tls", "none"] = _setting(
+        "starttls", unit="mode", about="encryption; none only for a relay without login"
+    )
+    smtp_user: str = _setting("", unit="text", about="to log in as; empty: no login")
+    smtp_password: SecretStr | None = _setting(None, unit="secret", about="of the user")
+    smtp_from: str = _setting("", unit="address", about="sender of e-mail")
+    smtp_to: Names = _setting((), unit="addresses, ...", about="who gets e-mail")
+    apprise_urls: SecretStr | None = _setting(
+        None, unit="secret", about="addresses of other services, separated by blanks; needs the extra apprise"
+    )
 
     # Store and recordings
     database_url: SecretStr = _setting(
@@ -332,6 +375,9 @@ class Settings(BaseSettings):
         "detector_cross_enabled",
         "detector_arbitrage_same_quotes",
         "telegram_chat_ids",
+        "telegram_user_ids",
+        "slack_user_ids",
+        "smtp_to",
         mode="before",
     )
     @classmethod
@@ -472,6 +518,23 @@ def _contradictions(settings: Settings) -> list[str]:
         faults.append("TELEGRAM_CHAT_IDS: name at least one chat, or remove TELEGRAM_BOT_TOKEN")
     if settings.slack_bot_token and not settings.slack_channel:
         faults.append("SLACK_CHANNEL: name the channel, or remove SLACK_BOT_TOKEN")
+    return faults + _channel_contradictions(settings)
+
+
+def _channel_contradictions(settings: Settings) -> list[str]:
+    faults = []
+    for name, secret in (
+        ("SLACK_APP_TOKEN", settings.slack_app_token),
+        ("SLACK_SIGNING_SECRET", settings.slack_signing_secret),
+    ):
+        if secret and not settings.slack_bot_token:
+            faults.append(f"SLACK_BOT_TOKEN: {name} needs it, to answer; or remove {name}")
+    if settings.webhook_url and not settings.webhook_secret:
+        faults.append("WEBHOOK_SECRET: name the secret that requests are signed with, or remove WEBHOOK_URL")
+    if settings.smtp_host and not (settings.smtp_from and settings.smtp_to):
+        faults.append("SMTP_FROM, SMTP_TO: name sender and recipients, or remove SMTP_HOST")
+    if settings.smtp_user and settings.smtp_security == "none":
+        faults.append("SMTP_SECURITY: a password is not sent without encryption; write starttls or tls")
     return faults
 
 

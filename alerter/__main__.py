@@ -16,17 +16,26 @@ from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
 import typer
+from pydantic import SecretStr
 from rich.console import Console
 
 import config
 from alerter import rules_view
 from alerter.app import WORKER, AlerterParams, run
 from alerter.channels.configured import ChannelsParams, build_channels
+from alerter.channels.mail import MailParams
+from alerter.channels.pagerduty import PagerDutyParams
 from alerter.channels.slack import SlackParams, SlackWebhookParams
 from alerter.channels.telegram import TelegramParams
+from alerter.channels.webhook import WebhookParams
+from alerter.inbound.service import InboundParams
+from alerter.inbound.slack import SlackInboundParams
+from alerter.inbound.telegram import TelegramInboundParams
+from alerter.pictures import Pictures
 from alerter.rules.file import DEFAULT, WatchedRules
 from alerter.rules.matching import Labels
 from alerter.rules.tree import Rules
+from alerter.tape import Tape
 from shared import logs, metrics
 from shared.clock import SystemClock
 from shared.errors import TapewatchError
@@ -116,12 +125,18 @@ def _run(settings: config.Settings, stop: threading.Event) -> None:
         return
     broker = KafkaBroker(config.kafka_params(settings))
     broker.ensure_topics()
+    pictures = Pictures(Tape(database, broker, clock=clock), clock)
     try:
         run(
             broker=broker,
             database=database,
-            channels=build_channels(_channels(settings)),
-            params=AlerterParams(instance=f"{socket.gethostname()}-{os.getpid()}", watched=watched),
+            channels=build_channels(_channels(settings), clock=clock, picture=pictures.of),
+            params=AlerterParams(
+                instance=f"{socket.gethostname()}-{os.getpid()}",
+                watched=watched,
+                inbound=_inbound(settings),
+            ),
+            pictures=pictures,
             clock=clock,
             health=health,
             stop=stop,
@@ -133,18 +148,82 @@ def _run(settings: config.Settings, stop: threading.Event) -> None:
 
 
 def _channels(settings: config.Settings) -> ChannelsParams:
-    channels = ChannelsParams(telegram_chat_ids=settings.telegram_chat_ids)
-    if (token := settings.telegram_bot_token) is not None:
-        telegram = TelegramParams(token=token.get_secret_value(), api_url=settings.telegram_api_url)
-        channels = replace(channels, telegram=telegram)
-    if (token := settings.slack_bot_token) is not None:
-        slack = SlackParams(
-            token=token.get_secret_value(), channel=settings.slack_channel, api_url=settings.slack_api_url
+    channels = ChannelsParams(
+        telegram=_telegram(settings),
+        telegram_chat_ids=settings.telegram_chat_ids,
+        slack=_slack(settings),
+        mail=_mail(settings),
+        apprise_urls=_secret(settings.apprise_urls).split(),
+    )
+    if settings.slack_webhook_url is not None:
+        params = SlackWebhookParams(url=_secret(settings.slack_webhook_url))
+        channels = replace(channels, slack_webhook=params)
+    if settings.webhook_url is not None:
+        webhook = WebhookParams(url=_secret(settings.webhook_url), secret=_secret(settings.webhook_secret))
+        channels = replace(channels, webhook=webhook)
+    if settings.pagerduty_routing_key is not None:
+        pagerduty = PagerDutyParams(
+            routing_key=_secret(settings.pagerduty_routing_key), api_url=settings.pagerduty_api_url
         )
-        channels = replace(channels, slack=slack)
-    if (url := settings.slack_webhook_url) is not None:
-        channels = replace(channels, slack_webhook=SlackWebhookParams(url=url.get_secret_value()))
+        channels = replace(channels, pagerduty=pagerduty)
     return channels
+
+
+def _inbound(settings: config.Settings) -> InboundParams:
+    inbound = InboundParams(
+        slack_signing_secret=_secret(settings.slack_signing_secret),
+        slack_endpoint_host=settings.slack_endpoint_host,
+        slack_endpoint_port=settings.slack_endpoint_port,
+    )
+    if (telegram := _telegram(settings)) is not None and telegram.has_buttons:
+        listened = TelegramInboundParams(
+            telegram=telegram, chats=settings.telegram_chat_ids, users=settings.telegram_user_ids
+        )
+        inbound = replace(inbound, telegram=listened)
+    if (slack := _slack(settings)) is not None and slack.has_buttons:
+        app_token = _secret(settings.slack_app_token)
+        heard = SlackInboundParams(slack=slack, users=settings.slack_user_ids, app_token=app_token)
+        inbound = replace(inbound, slack=heard)
+    return inbound
+
+
+def _telegram(settings: config.Settings) -> TelegramParams | None:
+    if settings.telegram_bot_token is None:
+        return None
+    return TelegramParams(
+        token=_secret(settings.telegram_bot_token),
+        api_url=settings.telegram_api_url,
+        has_buttons=settings.telegram_buttons,
+    )
+
+
+def _slack(settings: config.Settings) -> SlackParams | None:
+    if settings.slack_bot_token is None:
+        return None
+    return SlackParams(
+        token=_secret(settings.slack_bot_token),
+        channel=settings.slack_channel,
+        api_url=settings.slack_api_url,
+        has_buttons=bool(settings.slack_app_token or settings.slack_signing_secret),
+    )
+
+
+def _mail(settings: config.Settings) -> MailParams | None:
+    if not settings.smtp_host:
+        return None
+    return MailParams(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        security=settings.smtp_security,
+        user=settings.smtp_user,
+        password=_secret(settings.smtp_password),
+        sender=settings.smtp_from,
+        recipients=settings.smtp_to,
+    )
+
+
+def _secret(value: SecretStr | None) -> str:
+    return "" if value is None else value.get_secret_value()
 
 
 if __name__ == "__main__":

@@ -17,11 +17,15 @@ from typing import Final
 import structlog
 
 from alerter.channels.channel import Channel
+from alerter.inbound.service import Inbound, InboundParams
 from alerter.outbox import Delivery, Outbox
+from alerter.pictures import Pictures
 from alerter.rules.file import DEFAULT, WatchedRules, load
 from alerter.rules.model import RulesFile
 from alerter.rules.tree import Rules
 from alerter.sender import Sender, SenderParams
+from alerter.tally import Tally
+from alerter.tape import Tape
 from shared import topics
 from shared.clock import Clock
 from shared.codec import encode
@@ -54,6 +58,7 @@ class AlerterParams:
         watched: the file, if it may change while the alerter runs; its rules count instead of `rules`.
         sender: how notifications are sent.
         sink: how anomalies are read.
+        inbound: whom we listen to.
     """
 
     instance: str = "1"
@@ -61,6 +66,7 @@ class AlerterParams:
     watched: WatchedRules | None = None
     sender: SenderParams = field(default_factory=SenderParams)
     sink: SinkParams = field(default_factory=SinkParams)
+    inbound: InboundParams = field(default_factory=InboundParams)
 
 
 def run(
@@ -72,6 +78,7 @@ def run(
     clock: Clock,
     health: Health,
     stop: threading.Event,
+    pictures: Pictures | None = None,
 ) -> None:
     """Tell people about anomalies until `stop` is set.
 
@@ -83,6 +90,7 @@ def run(
         clock: the time.
         health: beaten as long as Kafka is read.
         stop: set it to return; what is in flight is finished.
+        pictures: draws alerts; by default from the store and the broker.
 
     Raises:
         BrokerError: Kafka reported an error that will not pass.
@@ -102,11 +110,21 @@ def run(
     )
     producer = broker.producer()
     sending = SenderThread(sender)
+    inbound = Inbound(
+        params.inbound,
+        broker=broker,
+        database=database,
+        pictures=pictures or Pictures(Tape(database, broker, clock=clock), clock),
+        status=lambda: status_lines(sender.tally, outbox.pending(), inbound.faults()),
+        instance=params.instance,
+        clock=clock,
+    )
     sink = AlerterSink(
         outbox=outbox,
         sender=sending,
         sent=sent,
         feed=feed,
+        inbound=inbound,
         producer=producer,
         status=StatusReporter(producer, worker=WORKER, instance=params.instance, clock=clock),
         clock=clock,
@@ -121,10 +139,12 @@ def run(
         health=health,
     )
     sink.start()
+    inbound.start()
     try:
         runner.run(stop)
     finally:
         # Whatever happened: a thread that goes on would keep the process alive.
+        inbound.stop()
         sending.stop()
     # It may have failed after the last look, while everything was being stopped.
     sending.check()
@@ -198,6 +218,7 @@ class AlerterSink:
         sender: empties the outbox.
         sent: what the sender has delivered, put there by its `on_sent`.
         feed: the rules.
+        inbound: who listens to people.
         producer: for `alerts`; closed here.
         status: signs of life.
         clock: the time.
@@ -210,6 +231,7 @@ class AlerterSink:
         sender: SenderThread,
         sent: queue.SimpleQueue[tuple[Delivery, int]],
         feed: RulesFeed,
+        inbound: Inbound,
         producer: Producer,
         status: StatusReporter,
         clock: Clock,
@@ -218,6 +240,7 @@ class AlerterSink:
         self._sender = sender
         self._sent = sent
         self._feed = feed
+        self._inbound = inbound
         self._producer = producer
         self._status = status
         self._clock = clock
@@ -254,6 +277,7 @@ class AlerterSink:
             BrokerError: an event could not be delivered.
         """
         self._sender.check()
+        self._inbound.check()
         if self._clock.monotonic_s() >= self._next_look_s:
             self._next_look_s = self._clock.monotonic_s() + _LOOK_S
             self._look()
@@ -319,6 +343,7 @@ class AlerterSink:
         faults = tally.faults()
         if self._feed.fault:
             faults["rules"] = self._feed.fault
+        faults |= self._inbound.faults()
         state = "stopping" if is_stopping else "degraded" if faults else "running"
         if not self._status.is_due(state):
             return
@@ -359,3 +384,21 @@ def delivered(delivery: Delivery, sent_us: int) -> Alert:
         incident_id=notification.incident_id,
         level=notification.level,
     )
+
+
+def status_lines(tally: Tally, pending: Mapping[str, int], listening: Mapping[str, str]) -> list[str]:
+    """Return how the alerter is, in lines for people.
+
+    Args:
+        tally: what became of notifications.
+        pending: how many wait, by channel.
+        listening: what is wrong with those who listen.
+    """
+    figures = tally.figures()
+    faults = {**tally.faults(), **listening}
+    waiting = ", ".join(f"{count} for {channel}" for channel, count in sorted(pending.items()) if count)
+    return [
+        "The alerter works." if not faults else "The alerter works, but not everything does.",
+        f"Sent since its start: {figures['notifications_sent_total']:,.0f}; waiting: {waiting or 'nothing'}.",
+        *(f"{name}: {fault}" for name, fault in sorted(faults.items())),
+    ]

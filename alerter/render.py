@@ -70,6 +70,21 @@ def telegram_html(notification: Notification) -> str:
     return "\n".join(lines)
 
 
+def telegram_reply_html(notification: Notification) -> str:
+    """Return the short answer to a message that is there already, for Telegram's HTML mode."""
+    headline, *rest = reply_lines(notification)
+    reference = html.escape(_parts(notification).reference)
+    return "\n".join(
+        [f"<b>{html.escape(headline)}</b>", *map(html.escape, rest), f"<code>{reference}</code>"]
+    )
+
+
+def reply_lines(notification: Notification) -> list[str]:
+    """Return what an answer in a thread says: clean, not escaped, the headline first."""
+    parts = _parts(notification)
+    return [line for line in (parts.headline, parts.reason, *map(": ".join, _life(notification))) if line]
+
+
 def slack_blocks(notification: Notification) -> list[SlackBlock]:
     """Return the message as Block Kit. What came from outside stands in plain text, which has no markup."""
     parts = _parts(notification)
@@ -82,8 +97,7 @@ def slack_blocks(notification: Notification) -> list[SlackBlock]:
         blocks.append({"type": "section", "fields": fields})
     if parts.rows:
         blocks.append({"type": "section", "text": _plain_text("\n".join(parts.rows), SLACK_SECTION)})
-    reference = _slack(parts.reference.replace("`", ""), SLACK_FIELD)
-    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": f"`{reference}`"}]})
+    blocks.append(_slack_reference(notification))
     return blocks
 
 
@@ -91,6 +105,17 @@ def slack_text(notification: Notification) -> str:
     """Return the one line that Slack shows where it shows no blocks (notifications, screen readers)."""
     parts = _parts(notification)
     return _slack(f"{parts.headline}. {parts.reason}", SLACK_SECTION)
+
+
+def slack_reply_blocks(notification: Notification) -> list[SlackBlock]:
+    """Return the short answer in a thread as Block Kit."""
+    text = "\n".join(reply_lines(notification))
+    return [{"type": "section", "text": _plain_text(text, SLACK_SECTION)}, _slack_reference(notification)]
+
+
+def slack_escaped(text: str) -> str:
+    """Return a text for Slack, of at most a section's length; lines stay."""
+    return "\n".join(_slack(clean(line, SLACK_SECTION), SLACK_SECTION) for line in text.split("\n"))
 
 
 def plain(notification: Notification) -> str:
@@ -231,6 +256,11 @@ def _episode(anomaly: Anomaly) -> str:
 
 def _is_shown(character: str) -> bool:
     return character not in _DIRECTION_MARKS and unicodedata.category(character) != "Cs"
+
+
+def _slack_reference(notification: Notification) -> SlackBlock:
+    reference = _slack(_parts(notification).reference.replace("`", ""), SLACK_FIELD)
+    return {"type": "context", "elements": [{"type": "mrkdwn", "text": f"`{reference}`"}]}
 
 
 def _plain_text(text: str, limit: int) -> dict[str, object]:

@@ -6,6 +6,9 @@ channels notice nothing. Waits between attempts double from `backoff_first_s` to
 channel itself says how long; they are in the store, so a restart does not shorten them. There is no last
 attempt: what a channel does not refuse stays pending until it gets through.
 
+A channel that is dead (`deaths.py`) holds up nobody: what it refuses is written down as refused, and the
+other channels say so once.
+
 An answer that is lost on its way looks like a failure, so that message is sent again; see `outbox.py` for the
 only other case of a repetition.
 """
@@ -19,15 +22,23 @@ from typing import Final, Protocol
 import structlog
 
 from alerter.channels.channel import Channel
+from alerter.deaths import Deaths
 from alerter.outbox import Delivery, NotYet, Outbox
 from alerter.tally import Tally
 from shared.clock import MICROSECONDS_PER_SECOND, Clock
-from shared.errors import DeliveryRefusedError, DeliveryRetriableError, StoreUnavailableError
+from shared.errors import (
+    ChannelDeadError,
+    DeliveryError,
+    DeliveryRefusedError,
+    DeliveryRetriableError,
+    StoreUnavailableError,
+)
 from shared.metrics import histogram
 from shared.stream.retry import Backoff
 
 # Notifications already sent are written down even during a stop, but not for ever.
 _RECORD_ATTEMPTS_WHEN_STOPPING: Final = 3
+_NOTICE_ATTEMPTS: Final = 3
 _log = structlog.get_logger()
 
 
@@ -85,6 +96,7 @@ class _Lane:
     channel: Channel
     signal: asyncio.Event = field(default_factory=asyncio.Event)
     ready_s: float = 0.0
+    notice_attempts: int = 0
     store_backoff: Backoff = field(default_factory=Backoff)
 
 
@@ -120,6 +132,7 @@ class Sender:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self.tally = Tally()
+        self._deaths = Deaths(channel.name for channel in channels)
 
     async def run(self) -> None:
         """Send until `stop`; what is in flight then is finished and written down.
@@ -175,6 +188,9 @@ class Sender:
         early_s = lane.ready_s - self._clock.monotonic_s()
         if early_s > 0:
             return early_s
+        if (text := self._deaths.to_say(lane.channel.name)) is not None:
+            await self._tell(lane, text)
+            return 0.0
         try:
             claimed = await asyncio.to_thread(
                 self._outbox.claim,
@@ -210,6 +226,23 @@ class Sender:
         else:
             await self._sent(lane, delivery, message_ref)
 
+    async def _tell(self, lane: _Lane, text: str) -> None:
+        """Say something about another channel; after some attempts not any more, as alerts wait behind it."""
+        name = lane.channel.name
+        lane.ready_s = self._clock.monotonic_s() + lane.channel.min_interval_s
+        try:
+            async with asyncio.timeout(self._params.send_timeout_s):
+                await lane.channel.tell(text)
+        except (DeliveryError, TimeoutError) as error:
+            lane.notice_attempts += 1
+            if isinstance(error, DeliveryRefusedError) or lane.notice_attempts >= _NOTICE_ATTEMPTS:
+                _log.error("notice_given_up", channel=name, detail=str(error), notice=text)
+            else:
+                lane.ready_s += self._params.backoff_s(lane.notice_attempts)
+                return
+        lane.notice_attempts = 0
+        self._deaths.said(name)
+
     async def _attempt(self, lane: _Lane, delivery: Delivery) -> str:
         name, started_s = lane.channel.name, self._clock.monotonic_s()
         try:
@@ -230,6 +263,7 @@ class Sender:
             lane, lambda: self._outbox.mark_sent(delivery, message_ref=message_ref, now_us=now_us)
         )
         self.tally.sent(delivery.channel, latency_ms=(now_us - delivery.created_us) / 1_000)
+        self._deaths.took(delivery.channel)
         self._on_sent(delivery, now_us)
 
     async def _failed(self, lane: _Lane, delivery: Delivery, error: DeliveryRetriableError) -> None:
@@ -258,6 +292,9 @@ class Sender:
             detail=error.detail,
         )
         self.tally.refused(delivery.channel, error.detail)
+        if isinstance(error, ChannelDeadError):
+            self._deaths.died(delivery.channel, error.detail)
+            self._signal_all()
         await self._record(lane, lambda: self._outbox.mark_refused(delivery, reason=error.detail))
 
     async def _record(self, lane: _Lane, write: Callable[[], None]) -> None:

@@ -22,7 +22,8 @@
     │   └── ExchangeUnavailableError  no answer, or a server-side fault  → retry
     └── DeliveryError             a channel did not take a notification
         ├── DeliveryRetriableError    later it may                       → retry after `retry_after_s`
-        └── DeliveryRefusedError      it never will (bad token, unknown chat)
+        └── DeliveryRefusedError      it never will (malformed message)
+            └── ChannelDeadError      nor any other (bad token, unknown chat) → the other channels tell
 
 The four fates (there is no fifth): *retry*, *dead-letter*, *quarantine* (a detector raised on valid data: it
 stops for that market and the others go on) and *crash* (everything else; the supervisor restarts the worker).
@@ -212,3 +213,7 @@ class DeliveryRetriableError(DeliveryError):
 
 class DeliveryRefusedError(DeliveryError):
     """The channel will never take it as it is."""
+
+
+class ChannelDeadError(DeliveryRefusedError):
+    """The channel takes nothing until somebody changes its settings, or its rights at the service."""

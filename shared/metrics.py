@@ -40,6 +40,7 @@ CounterName = Literal[
     "tapewatch_markets_evicted_total",
     "tapewatch_rows_stored_total",
     "tapewatch_notifications_total",
+    "tapewatch_commands_total",
 ]
 GaugeName = Literal[
     "tapewatch_lag_records",
@@ -52,6 +53,7 @@ GaugeName = Literal[
     "tapewatch_clock_skew_seconds",
     "tapewatch_market_clock_skew_seconds",
     "tapewatch_notifications_pending",
+    "tapewatch_channel_up",
 ]
 HistogramName = Literal[
     "tapewatch_batch_seconds",
@@ -92,6 +94,10 @@ _MEANINGS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "tapewatch_markets_evicted_total": ("markets forgotten after a long silence", ()),
     "tapewatch_rows_stored_total": ("rows newly stored", ("table",)),
     "tapewatch_notifications_total": ("notifications by channel and outcome", ("channel", "outcome")),
+    "tapewatch_commands_total": (
+        "what people asked for on a channel: done, unanswered, failed, refused",
+        ("channel", "outcome"),
+    ),
     "tapewatch_lag_records": (
         "records between the end of the input and the last commit",
         ("topic", "partition"),
@@ -108,6 +114,7 @@ _MEANINGS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         ("exchange", "symbol", "statistic"),
     ),
     "tapewatch_notifications_pending": ("notifications waiting for delivery", ("channel",)),
+    "tapewatch_channel_up": ("1 while a channel takes notifications, 0 once it is dead", ("channel",)),
     "tapewatch_batch_seconds": ("time to process one batch", ("worker",)),
     "tapewatch_commit_seconds": ("time of one commit", ("worker",)),
     "tapewatch_delivery_seconds": ("time of one delivery attempt", ("channel",)),

@@ -39,8 +39,13 @@ class Channel(Protocol):
 
         Raises:
             DeliveryRetriableError: it may work later; or nobody knows whether it worked.
-            DeliveryRefusedError: it will never work: bad token, unknown chat, malformed message.
+            DeliveryRefusedError: it will never work: malformed message.
+            ChannelDeadError: nothing will work: bad token, unknown chat.
         """
+        ...
+
+    async def tell(self, text: str) -> None:
+        """Make one attempt to say something about the system itself; plain text, errors as in `send`."""
         ...
 
     async def close(self) -> None:

@@ -41,5 +41,9 @@ class ConsoleChannel:
         )
         return ""
 
+    async def tell(self, text: str) -> None:
+        """Print a text."""
+        self._console.print(Text(text), end="\n\n")
+
     async def close(self) -> None:
         """Release nothing."""

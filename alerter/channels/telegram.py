@@ -6,27 +6,34 @@ an answer of 429 is raised as it comes and becomes the outbox's waiting time for
 the limiter would hold back every chat, forget the wait in a restart, and log each answer as an error.
 """
 
+import asyncio
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
-from telegram import LinkPreviewOptions
+from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, ReplyParameters
 from telegram.constants import FloodLimit, ParseMode
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
 from telegram.ext import AIORateLimiter, ExtBot
 from telegram.request import HTTPXRequest
 
+from alerter.buttons import rows
 from alerter.channels.redaction import Redactor, quiet_libraries
 from alerter.notification import Notification
-from alerter.render import clean, telegram_html
-from shared.errors import DeliveryRefusedError, DeliveryRetriableError
+from alerter.render import clean, telegram_html, telegram_reply_html
+from shared.errors import ChannelDeadError, DeliveryRefusedError, DeliveryRetriableError
 
 # The library warns on every 429 unless told that we know: waiting times become `timedelta`.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
 
-_REFUSALS: Final = (BadRequest, ChatMigrated, Forbidden, InvalidToken)
+# The service's words, lower case; its errors have no codes that say more than 400.
+_NOT_MODIFIED: Final = "message is not modified"
+_GONE: Final = ("message to edit not found", "message can't be edited", "message_id_invalid")
+_NO_CHAT: Final = ("chat not found", "not enough rights", "have no rights", "need administrator rights")
+_NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
 _CONNECTIONS: Final = 16
 _DETAIL: Final = 200
 
@@ -42,6 +49,7 @@ class TelegramParams:
         min_interval_s: between two messages to one chat.
         per_second: messages of the whole bot; 0 for no limit.
         per_minute_and_group: messages to one group or channel; 0 for no limit.
+        has_buttons: whether somebody reads what is pressed.
     """
 
     token: str = field(repr=False)
@@ -50,6 +58,7 @@ class TelegramParams:
     min_interval_s: float = 1.0
     per_second: int = FloodLimit.MESSAGES_PER_SECOND
     per_minute_and_group: int = FloodLimit.MESSAGES_PER_MINUTE_PER_GROUP
+    has_buttons: bool = False
 
 
 class _AskedToWaitError(Exception):
@@ -90,13 +99,13 @@ class TelegramBot:
         quiet_libraries()
         self.params = params
         self.redact = Redactor(params.token)
-        self._requests = [_request(params.timeout_s), _request(params.timeout_s)]
+        self._requests = [http_request(params.timeout_s), http_request(params.timeout_s)]
         sending, polling = self._requests
         self.api: ExtBot[Any] = ExtBot(
             token=params.token,
             base_url=f"{params.api_url.rstrip('/')}/bot",
             request=sending,
-            # Never used, as only one process of an installation may poll; left out, it would be made anyway.
+            # Never used here (`alerter/inbound/telegram.py` reads); left out, it would be made anyway.
             get_updates_request=polling,
             rate_limiter=_RateLimiter(
                 overall_max_rate=params.per_second, group_max_rate=params.per_minute_and_group
@@ -110,7 +119,7 @@ class TelegramBot:
 
 
 class TelegramChat:
-    """One chat of a bot.
+    """One chat of a bot: one message per incident, edited as it grows, with answers to it that ring.
 
     Args:
         bot: which sends.
@@ -118,7 +127,7 @@ class TelegramChat:
             counted apart.
     """
 
-    edits = False
+    edits = True
 
     def __init__(self, bot: TelegramBot, *, chat_id: str) -> None:
         self.name = f"telegram:{chat_id}"
@@ -126,28 +135,103 @@ class TelegramChat:
         self._bot = bot
         self._chat_id = chat_id
 
-    async def send(self, notification: Notification, *, thread_ref: str) -> str:  # noqa: ARG002 - no threads yet
-        """Send a message; returns its id."""
-        try:
-            message = await self._bot.api.send_message(
+    async def send(self, notification: Notification, *, thread_ref: str) -> str:
+        """Send or edit the incident's message; returns its id.
+
+        What rings while the message is already there becomes an edit and a short answer to it. An answer may
+        come twice when the service's word about it is lost; an edit may not.
+        """
+        with self._translated():
+            if not thread_ref:
+                return await self._post(notification)
+            is_there = await self._edit(notification, int(thread_ref))
+            if not notification.rings:
+                return thread_ref
+            if not is_there:
+                # Somebody has deleted it, so what rings begins anew.
+                return await self._post(notification)
+            # An edit counts like a message, and a chat takes one a second.
+            await asyncio.sleep(self.min_interval_s)
+            await self._bot.api.send_message(
                 chat_id=self._chat_id,
-                text=telegram_html(notification),
+                text=telegram_reply_html(notification),
                 parse_mode=ParseMode.HTML,
-                link_preview_options=LinkPreviewOptions(is_disabled=True),
+                link_preview_options=_NO_PREVIEW,
+                reply_parameters=ReplyParameters(int(thread_ref), allow_sending_without_reply=True),
             )
-        except _AskedToWaitError as error:
-            raise DeliveryRetriableError(
-                self.name, detail="asked to wait (429)", retry_after_s=error.retry_after_s
-            ) from None
-        except _REFUSALS as error:
-            raise DeliveryRefusedError(self.name, detail=self._describe(error)) from None
-        except TelegramError as error:
-            raise DeliveryRetriableError(self.name, detail=self._describe(error)) from None
-        return str(message.message_id)
+            return thread_ref
+
+    async def tell(self, text: str) -> None:
+        """Send a text."""
+        with self._translated():
+            await self._bot.api.send_message(
+                chat_id=self._chat_id, text=clean(text, _DETAIL * 4), link_preview_options=_NO_PREVIEW
+            )
 
     async def close(self) -> None:
         """Close the bot's connections."""
         await self._bot.close()
+
+    async def _post(self, notification: Notification) -> str:
+        message = await self._bot.api.send_message(
+            chat_id=self._chat_id,
+            text=telegram_html(notification),
+            parse_mode=ParseMode.HTML,
+            link_preview_options=_NO_PREVIEW,
+            reply_markup=self._keyboard(notification),
+        )
+        return str(message.message_id)
+
+    async def _edit(self, notification: Notification, message_id: int) -> bool:
+        """Bring a message up to date; return whether it is still there."""
+        try:
+            await self._bot.api.edit_message_text(
+                chat_id=self._chat_id,
+                message_id=message_id,
+                text=telegram_html(notification),
+                parse_mode=ParseMode.HTML,
+                link_preview_options=_NO_PREVIEW,
+                reply_markup=self._keyboard(notification),
+            )
+        except BadRequest as error:
+            words = error.message.lower()
+            if _NOT_MODIFIED in words:
+                return True
+            if any(gone in words for gone in _GONE):
+                return False
+            raise
+        return True
+
+    def _keyboard(self, notification: Notification) -> InlineKeyboardMarkup | None:
+        if not self._bot.params.has_buttons:
+            return None
+        return InlineKeyboardMarkup(
+            [
+                [InlineKeyboardButton(button.label, callback_data=button.press.data) for button in row]
+                for row in rows(notification)
+            ]
+        )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn the library's errors into ours."""
+        try:
+            yield
+        except _AskedToWaitError as error:
+            raise DeliveryRetriableError(
+                self.name, detail="asked to wait (429)", retry_after_s=error.retry_after_s
+            ) from None
+        except ChatMigrated as error:
+            detail = f"the group is {error.new_chat_id} now: write that into TELEGRAM_CHAT_IDS"
+            raise ChannelDeadError(self.name, detail=detail) from None
+        except BadRequest as error:
+            is_dead = any(words in error.message.lower() for words in _NO_CHAT)
+            refused = ChannelDeadError if is_dead else DeliveryRefusedError
+            raise refused(self.name, detail=self._describe(error)) from None
+        except (Forbidden, InvalidToken) as error:
+            raise ChannelDeadError(self.name, detail=self._describe(error)) from None
+        except TelegramError as error:
+            raise DeliveryRetriableError(self.name, detail=self._describe(error)) from None
 
     def _describe(self, error: TelegramError) -> str:
         # A failing gateway's whole page may be in it.
@@ -159,7 +243,8 @@ def seconds(waiting: float | timedelta) -> float:
     return waiting.total_seconds() if isinstance(waiting, timedelta) else float(waiting)
 
 
-def _request(timeout_s: float) -> HTTPXRequest:
+def http_request(timeout_s: float) -> HTTPXRequest:
+    """Return the library's way to make requests, with these time-outs."""
     return HTTPXRequest(
         connection_pool_size=_CONNECTIONS,
         connect_timeout=timeout_s,

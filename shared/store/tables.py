@@ -232,3 +232,19 @@ class LifecycleRow(Base):
     name: Mapped[Key]
     version: Mapped[Big]
     payload: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LeaseRow(Base):
+    """Who does what only one process at a time may do.
+
+    Attributes:
+        name: of what is leased.
+        holder: the process that has it.
+        until_us: from when on another one may take it.
+    """
+
+    __tablename__ = "leases"
+
+    name: Mapped[Key]
+    holder: Mapped[Words]
+    until_us: Mapped[Big]

@@ -1,4 +1,4 @@
-"""What the stand-ins for Telegram and Slack share: a local HTTP server, limits, and faults on command."""
+"""What the stand-ins for services share: a local HTTP server, limits, and faults on command."""
 
 import json
 import threading
@@ -138,24 +138,43 @@ class StandIn:
         """Return the answer that asks to wait."""
         raise NotImplementedError
 
+    def aside(self, request: Request) -> Reply | None:
+        """Return the answer to a request that is no delivery: not locked, not counted, without faults."""
+        del request
+        return None
+
+    @property
+    def is_released(self) -> bool:
+        """Whether the server is about to end, and nobody is to be kept waiting."""
+        return self._released.is_set()
+
     def respond(self, request: Request) -> Reply:
         """Return the answer to a request, or what the next fault makes of it."""
+        if (reply := self.aside(request)) is not None:
+            return reply
         with self.lock:
             self.attempts += 1
             fault = self._faults.popleft() if self._faults else None
             if fault is None:
                 return self.answer(request)
-            if fault.kind is FaultKind.RATE_LIMITED:
-                return self.rate_limited(fault.retry_after_s)
-            if fault.kind is FaultKind.SERVER_ERROR:
-                return Reply(fault.status, b"<html><h1>Bad Gateway</h1></html>", "text/html")
-            if fault.kind is FaultKind.GARBAGE:
-                return Reply(200, b"<html><h1>Sign in to this network</h1></html>", "text/html")
-            if fault.kind is FaultKind.LOST_ANSWER:
-                self.answer(request)
-                return Reply(None)
+            if (reply := self._faulty(fault, request)) is not None:
+                return reply
         self._released.wait()
         return Reply(None)
+
+    def _faulty(self, fault: Fault, request: Request) -> Reply | None:
+        """Return what a fault makes of an answer; None when there is to be none."""
+        match fault.kind:
+            case FaultKind.RATE_LIMITED:
+                return self.rate_limited(fault.retry_after_s)
+            case FaultKind.SERVER_ERROR:
+                return Reply(fault.status, b"<html><h1>Bad Gateway</h1></html>", "text/html")
+            case FaultKind.GARBAGE:
+                return Reply(200, b"<html><h1>Sign in to this network</h1></html>", "text/html")
+            case FaultKind.LOST_ANSWER:
+                self.answer(request)
+                return Reply(None)
+        return None
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         stand_in = self

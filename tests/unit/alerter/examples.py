@@ -85,6 +85,7 @@ class RecordingChannel:
         hold: while it is set, attempts wait.
         sent: what was taken: anomaly and time in seconds.
         attempted: anomaly ids, in order.
+        told: words about the system.
         edits: whether it changes messages that are there.
         threads: references that came with the attempts.
     """
@@ -96,6 +97,7 @@ class RecordingChannel:
     hold: asyncio.Event | None = None
     sent: list[tuple[str, float]] = field(default_factory=list)
     attempted: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
     is_closed: bool = False
     edits: bool = False
     threads: list[str] = field(default_factory=list)
@@ -111,6 +113,12 @@ class RecordingChannel:
             raise self.failures.pop(0)
         self.sent.append((anomaly.anomaly_id, self.clock.monotonic_s()))
         return f"ref-{len(self.sent)}"
+
+    async def tell(self, text: str) -> None:
+        """Take a word about the system, or fail as told."""
+        if self.failures:
+            raise self.failures.pop(0)
+        self.told.append(text)
 
     async def close(self) -> None:
         """Note it."""

@@ -13,8 +13,11 @@ from alerter.channels.channel import Channel
 from alerter.channels.configured import ChannelsParams, build_channels
 from alerter.channels.slack import SlackParams, SlackWebhookParams
 from alerter.channels.telegram import TelegramParams
+from alerter.inbound.service import Inbound, InboundParams
 from alerter.outbox import Outbox
+from alerter.pictures import Pictures
 from alerter.sender import Sender, SenderParams
+from alerter.tape import Tape
 from shared import topics
 from shared.clock import SystemClock
 from shared.codec import decode, encode
@@ -129,6 +132,15 @@ def sink(broker: MemoryBroker, outbox: Outbox) -> AlerterSink:
         sender=SenderThread(sender),
         sent=queue.SimpleQueue(),
         feed=RulesFeed(NO_COOLDOWN, channels=("chat",)),
+        inbound=Inbound(
+            InboundParams(),
+            broker=broker,
+            database=outbox._database,
+            pictures=Pictures(Tape(outbox._database, broker, clock=CLOCK), CLOCK),
+            status=list,
+            instance="1",
+            clock=CLOCK,
+        ),
         producer=producer,
         status=StatusReporter(producer, worker="alerter", instance="1", clock=CLOCK),
         clock=CLOCK,

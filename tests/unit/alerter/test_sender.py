@@ -12,7 +12,13 @@ from alerter.outbox import Delivery, NotYet, Outbox
 from alerter.rules.tree import Rules
 from alerter.sender import Sender, SenderParams, pause
 from shared.clock import ManualClock
-from shared.errors import DeliveryRefusedError, DeliveryRetriableError, StoreError, StoreUnavailableError
+from shared.errors import (
+    ChannelDeadError,
+    DeliveryRefusedError,
+    DeliveryRetriableError,
+    StoreError,
+    StoreUnavailableError,
+)
 from shared.events import Anomaly
 from shared.store.database import Database
 from shared.store.tables import DeliveryRow
@@ -372,3 +378,39 @@ def test_waiting_ends_with_the_signal_or_with_the_time() -> None:
             await pause(signal, 3_600)
 
     asyncio.run(scenario())
+
+
+def test_a_dead_channel_is_told_of_once_on_the_others_and_holds_up_nobody(
+    database: Database, clock: ManualClock
+) -> None:
+    outbox = Outbox(database, rules=plain_rules("dead", "alive", "well"))
+    dead = RecordingChannel("dead", clock)
+    dead.failures = [ChannelDeadError("dead", detail="chat not found") for _ in range(3)]
+    alive, well = RecordingChannel("alive", clock), RecordingChannel("well", clock)
+    outbox.take([anomaly(f"a{n}", symbol=f"M{n}-USDT") for n in range(4)], now_us=clock.now_us())
+    sender = Sender(
+        outbox=outbox, channels=[dead, alive, well], params=PARAMS, clock=clock, waiting=advancing(clock)
+    )
+    asyncio.run(
+        run_until(sender, lambda: len(dead.attempted) == 4 and len(alive.told) == len(well.told) == 2)
+    )
+    assert alive.ids() == well.ids() == [f"a{n}" for n in range(4)]
+    assert alive.told == well.told
+    assert alive.told[0] == "Tapewatch: alerts do not reach dead any more: chat not found"
+    assert alive.told[1] == "Tapewatch: alerts reach dead again."
+    assert dead.told == []
+
+
+def test_a_word_about_a_dead_channel_is_given_up_where_it_cannot_be_said(
+    database: Database, clock: ManualClock
+) -> None:
+    outbox = Outbox(database, rules=plain_rules("dead"))
+    dead, other = RecordingChannel("dead", clock), RecordingChannel("other", clock)
+    dead.failures = [ChannelDeadError("dead", detail="revoked"), ChannelDeadError("dead", detail="revoked")]
+    other.failures = [DeliveryRetriableError("other", detail="busy") for _ in range(3)]
+    outbox.take([anomaly("a1"), anomaly("a2", symbol="ETH-USDT")], now_us=clock.now_us())
+    sender = Sender(
+        outbox=outbox, channels=[dead, other], params=PARAMS, clock=clock, waiting=advancing(clock)
+    )
+    asyncio.run(run_until(sender, lambda: len(dead.attempted) == 2 and not other.failures))
+    assert other.told == []

@@ -8,10 +8,12 @@ import pytest
 
 from alerter.channels.channel import Channel
 from alerter.channels.slack import SlackChannel, SlackParams, SlackWebhook, SlackWebhookParams
-from shared.errors import DeliveryError, DeliveryRefusedError, DeliveryRetriableError
-from tests.servers.slack import TOKEN, WEBHOOK_CHANNEL, WEBHOOK_PATH, SlackLimits, SlackServer
+from alerter.notification import Notification, NotificationEvent
+from shared.errors import ChannelDeadError, DeliveryError, DeliveryRetriableError
+from shared.events import AlertState
+from tests.servers.slack import TOKEN, WEBHOOK_CHANNEL, WEBHOOK_PATH, SlackLimits, SlackServer, is_escaped
 from tests.servers.stand_in import Fault, FaultKind
-from tests.unit.alerter.examples import notification
+from tests.unit.alerter.notices import notification
 
 KINDS = ["bot", "webhook"]
 SECRETS = (TOKEN, WEBHOOK_PATH, WEBHOOK_PATH.rpartition("/")[2])
@@ -30,13 +32,14 @@ def channel(server: SlackServer, kind: str, *, name: str = "#alerts", token: str
 
 
 def send(to: Channel) -> str:
-    return asyncio.run(to.send(notification("0123456789abcdef0123"), thread_ref=""))
+    return asyncio.run(to.send(notification(), thread_ref=""))
 
 
 def test_a_bots_message_arrives_and_its_timestamp_comes_back(slack: SlackServer) -> None:
     message_ref = send(channel(slack, "bot"))
     (message,) = slack.messages
-    assert (message.channel, message.ts) == ("#alerts", message_ref)
+    assert message.channel == "#alerts"
+    assert message_ref == f"{slack.id_of('#alerts')}/{message.ts}"
     assert message.text.startswith("HIGH: whale on BTC-USDT (binance). A single trade")
     assert slack.anomaly_ids("#alerts") == ["0123456789abcdef0123"]
 
@@ -104,24 +107,24 @@ def test_an_unreachable_server_is_worth_another_attempt(kind: str) -> None:
 
 
 def test_an_unknown_channel_is_refused(slack: SlackServer) -> None:
-    with pytest.raises(DeliveryRefusedError, match="slack:#nowhere: channel_not_found"):
+    with pytest.raises(ChannelDeadError, match="slack:#nowhere: channel_not_found"):
         send(channel(slack, "bot", name="#nowhere"))
 
 
 def test_a_wrong_token_is_refused(slack: SlackServer) -> None:
-    with pytest.raises(DeliveryRefusedError, match="invalid_auth"):
+    with pytest.raises(ChannelDeadError, match="invalid_auth"):
         send(channel(slack, "bot", token="xoxb-wrong"))
 
 
 def test_a_revoked_webhook_is_refused(slack: SlackServer) -> None:
     slack.is_token_revoked = True
-    with pytest.raises(DeliveryRefusedError, match="slack-webhook: invalid_token"):
+    with pytest.raises(ChannelDeadError, match="slack-webhook: invalid_token"):
         send(channel(slack, "webhook"))
 
 
 def test_an_unknown_webhook_is_refused(slack: SlackServer) -> None:
     unknown = SlackWebhook(SlackWebhookParams(url=f"{slack.origin}/services/T0/B0/other"))
-    with pytest.raises(DeliveryRefusedError, match="no_service"):
+    with pytest.raises(ChannelDeadError, match="no_service"):
         send(unknown)
 
 
@@ -159,3 +162,67 @@ def test_the_secret_is_in_no_error_and_no_log(slack: SlackServer, kind: str, fau
 def test_secrets_are_not_in_the_parameters_representation() -> None:
     told = repr(SlackParams(token=TOKEN, channel="#alerts")) + repr(SlackWebhookParams(url=WEBHOOK_PATH))
     assert not any(secret in told for secret in SECRETS)
+
+
+def tell_all(server: SlackServer, *steps: Notification) -> str:
+    """Send notifications of one incident, one after the other; return the last reference."""
+    params = SlackParams(token=TOKEN, channel="#alerts", api_url=server.url, timeout_s=1, has_buttons=True)
+    to, reference = SlackChannel(params), ""
+    for step in steps:
+        reference = asyncio.run(to.send(step, thread_ref=reference))
+    return reference
+
+
+GROWN = notification("a2", event=NotificationEvent.UPDATED, rings=False, sequence=2)
+ESCALATED = notification(
+    event=NotificationEvent.ESCALATED, sequence=3, note="not acknowledged <for> 5 min", author="*alice*"
+)
+OVER = notification(event=NotificationEvent.RESOLVED, state=AlertState.RESOLVED, rings=False, sequence=4)
+
+
+def test_an_incident_is_one_message_that_is_updated(slack: SlackServer) -> None:
+    reference = tell_all(slack, notification(), GROWN, OVER)
+    (message,) = slack.messages
+    assert reference.endswith(message.ts)
+    assert len(slack.updates) == 2
+    assert "RESOLVED" in slack.shown_now(message.ts).text
+
+
+def test_what_rings_later_is_an_update_and_an_answer_in_the_thread(slack: SlackServer) -> None:
+    tell_all(slack, notification(), ESCALATED)
+    first, answer = slack.messages
+    assert len(slack.updates) == 1
+    assert (answer.thread_ts, answer.is_broadcast) == (first.ts, True)
+    said = answer.blocks[0]["text"]["text"]
+    assert is_escaped(said)
+    assert "not acknowledged &lt;for&gt; 5 min" in said
+
+
+def test_a_message_that_somebody_deleted_is_not_brought_back_by_an_update(slack: SlackServer) -> None:
+    reference = tell_all(slack, notification())
+    slack.delete(slack.messages[0].ts)
+    to = channel(slack, "bot")
+    assert asyncio.run(to.send(GROWN, thread_ref=reference)) == reference
+    assert len(slack.messages) == 1
+    assert asyncio.run(to.send(ESCALATED, thread_ref=reference)).endswith(slack.messages[1].ts)
+    assert slack.messages[1].thread_ts == ""
+
+
+def test_buttons_are_those_of_the_state(slack: SlackServer) -> None:
+    tell_all(slack, notification(), OVER)
+    shown = [
+        [element["text"]["text"] for element in version.blocks[-1]["elements"]]
+        for version in (*slack.messages, *slack.updates)
+    ]
+    assert shown == [["Acknowledge", "Why?", "Snooze 15 min", "1 h", "4 h", "24 h"], ["Why?"]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_word_about_the_system_arrives_escaped(slack: SlackServer, kind: str) -> None:
+    asyncio.run(channel(slack, kind).tell("telegram:1 takes nothing: <chat not found>"))
+    assert slack.messages[0].text == "telegram:1 takes nothing: &lt;chat not found&gt;"
+
+
+def test_mentions_and_links_from_outside_stay_text(slack: SlackServer) -> None:
+    tell_all(slack, notification(reason="<!channel> <https://x|click> &", symbol="<@U1>-USDT"), ESCALATED)
+    assert all(is_escaped(message.text) for message in slack.messages)

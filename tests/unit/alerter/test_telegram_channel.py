@@ -8,10 +8,12 @@ from datetime import timedelta
 import pytest
 
 from alerter.channels.telegram import TelegramBot, TelegramChat, TelegramParams, seconds
-from shared.errors import DeliveryError, DeliveryRefusedError, DeliveryRetriableError
+from alerter.notification import Notification, NotificationEvent
+from shared.errors import ChannelDeadError, DeliveryError, DeliveryRetriableError
+from shared.events import AlertState
 from tests.servers.stand_in import Fault, FaultKind
 from tests.servers.telegram import TOKEN, TelegramLimits, TelegramServer
-from tests.unit.alerter.examples import notification
+from tests.unit.alerter.notices import notification
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ async def send(
     bot = TelegramBot(TelegramParams(token=token, api_url=server.url, timeout_s=timeout_s))
     chat = TelegramChat(bot, chat_id=chat_id)
     try:
-        return await chat.send(notification("0123456789abcdef0123"), thread_ref="")
+        return await chat.send(notification(), thread_ref="")
     finally:
         await chat.close()
 
@@ -89,13 +91,13 @@ def test_an_unreachable_server_is_worth_another_attempt() -> None:
 
 
 def test_an_unknown_chat_is_refused(telegram: TelegramServer) -> None:
-    with pytest.raises(DeliveryRefusedError, match="telegram:999: BadRequest: Chat not found"):
+    with pytest.raises(ChannelDeadError, match="telegram:999: BadRequest: Chat not found"):
         asyncio.run(send(telegram, chat_id="999"))
 
 
 @pytest.mark.parametrize("token", ["123456789:AAwrong", "no-token"])
 def test_a_wrong_token_is_refused(telegram: TelegramServer, token: str) -> None:
-    with pytest.raises(DeliveryRefusedError, match="InvalidToken: Unauthorized"):
+    with pytest.raises(ChannelDeadError, match="InvalidToken: Unauthorized"):
         asyncio.run(send(telegram, token=token))
 
 
@@ -158,3 +160,118 @@ def test_chats_of_one_bot_close_it_once_for_all(telegram: TelegramServer) -> Non
 
     asyncio.run(close_twice())
     assert [message.chat_id for message in telegram.messages] == ["1001", "@tape"]
+
+
+async def tell_all(server: TelegramServer, *steps: Notification, has_buttons: bool = True) -> str:
+    """Send notifications of one incident, one after the other; return the last reference."""
+    params = TelegramParams(token=TOKEN, api_url=server.url, min_interval_s=0.0, has_buttons=has_buttons)
+    chat = TelegramChat(TelegramBot(params), chat_id="1001")
+    reference = ""
+    try:
+        for step in steps:
+            reference = await chat.send(step, thread_ref=reference)
+    finally:
+        await chat.close()
+    return reference
+
+
+GROWN = notification("a2", event=NotificationEvent.UPDATED, rings=False, sequence=2)
+ESCALATED = notification(
+    event=NotificationEvent.ESCALATED, sequence=3, note="not acknowledged for 5 min", author="@alice <&>"
+)
+OVER = notification(event=NotificationEvent.RESOLVED, state=AlertState.RESOLVED, rings=False, sequence=4)
+
+
+def test_an_incident_is_one_message_that_is_edited(telegram: TelegramServer) -> None:
+    assert asyncio.run(tell_all(telegram, notification(), GROWN, OVER)) == "1"
+    assert len(telegram.messages) == 1
+    assert [m.text.splitlines()[-1] for m in telegram.edits] == ["a2", "0123456789abcdef0123"]
+    assert "RESOLVED" in telegram.shown_now(1).text
+
+
+def test_what_rings_later_is_an_edit_and_a_short_answer(telegram: TelegramServer) -> None:
+    assert asyncio.run(tell_all(telegram, notification(), ESCALATED)) == "1"
+    first, answer = telegram.messages
+    assert len(telegram.edits) == 1
+    assert answer.reply_to == first.message_id
+    assert "not acknowledged for 5 min" in answer.text
+    assert "@alice <&>" in answer.text
+    assert answer.buttons == ()
+
+
+def test_an_edit_that_changes_nothing_is_no_error(telegram: TelegramServer) -> None:
+    assert asyncio.run(tell_all(telegram, notification(), notification(rings=False, sequence=2))) == "1"
+    assert telegram.edits == []
+
+
+def test_a_message_that_somebody_deleted_is_not_brought_back_by_an_edit(telegram: TelegramServer) -> None:
+    telegram.delete(1)
+    assert asyncio.run(tell_all(telegram, notification(), GROWN)) == "1"
+    assert len(telegram.messages) == 1
+
+
+def test_a_message_that_somebody_deleted_begins_anew_when_it_rings(telegram: TelegramServer) -> None:
+    telegram.delete(1)
+    assert asyncio.run(tell_all(telegram, notification(), ESCALATED, OVER)) == "2"
+    assert len(telegram.messages) == 2
+    assert [edit.message_id for edit in telegram.edits] == [2]
+
+
+def test_buttons_are_those_of_the_state(telegram: TelegramServer) -> None:
+    held = notification(
+        event=NotificationEvent.ACKNOWLEDGED, state=AlertState.ACKNOWLEDGED, rings=False, sequence=2
+    )
+    asyncio.run(tell_all(telegram, notification(), held, OVER))
+    labels = [[label for label, _ in m.buttons] for m in (*telegram.messages, *telegram.edits)]
+    assert labels == [
+        ["Acknowledge", "Why?", "Snooze 15 min", "1 h", "4 h", "24 h"],
+        ["Take back", "Why?", "Snooze 15 min", "1 h", "4 h", "24 h"],
+        ["Why?"],
+    ]
+
+
+def test_without_a_reader_there_are_no_buttons(telegram: TelegramServer) -> None:
+    asyncio.run(tell_all(telegram, notification(), GROWN, has_buttons=False))
+    assert telegram.shown_now(1).buttons == ()
+
+
+def test_an_edit_meets_the_same_limits_as_a_message() -> None:
+    with (
+        TelegramServer(limits=TelegramLimits(per_chat=0.1)) as server,
+        pytest.raises(DeliveryRetriableError) as caught,
+    ):
+        asyncio.run(tell_all(server, notification(), GROWN))
+    assert caught.value.retry_after_s == 10
+
+
+def test_a_lost_answer_to_an_edit_repeats_nothing(telegram: TelegramServer) -> None:
+    asyncio.run(tell_all(telegram, notification()))
+    telegram.fail_next(Fault(FaultKind.LOST_ANSWER))
+    chat = TelegramChat(TelegramBot(TelegramParams(token=TOKEN, api_url=telegram.url)), chat_id="1001")
+
+    async def edit_twice() -> str:
+        with pytest.raises(DeliveryRetriableError):
+            await chat.send(GROWN, thread_ref="1")
+        reference = await chat.send(GROWN, thread_ref="1")
+        await chat.close()
+        return reference
+
+    assert asyncio.run(edit_twice()) == "1"
+    assert len(telegram.messages) == len(telegram.edits) == 1
+
+
+def test_a_word_about_the_system_is_plain_text(telegram: TelegramServer) -> None:
+    async def tell() -> None:
+        chat = TelegramChat(TelegramBot(TelegramParams(token=TOKEN, api_url=telegram.url)), chat_id="1001")
+        await chat.tell("slack:#alerts takes nothing: <token_revoked>")
+        await chat.close()
+
+    asyncio.run(tell())
+    assert telegram.messages[0].text == "slack:#alerts takes nothing: <token_revoked>"
+
+
+def test_what_came_from_outside_is_escaped(telegram: TelegramServer) -> None:
+    evil = notification(symbol="<b>X</b>&-USDT", reason="</b><a href='http://x'>click</a> & more")
+    asyncio.run(tell_all(telegram, evil, notification(event=NotificationEvent.ESCALATED, reason="<i>")))
+    assert "<b>X</b>&-USDT" in telegram.messages[0].text
+    assert "</b><a href='http://x'>click</a> & more" in telegram.messages[0].text
