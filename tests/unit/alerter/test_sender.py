@@ -392,7 +392,13 @@ def test_a_dead_channel_is_told_of_once_on_the_others_and_holds_up_nobody(
         outbox=outbox, channels=[dead, alive, well], params=PARAMS, clock=clock, waiting=advancing(clock)
     )
     asyncio.run(
-        run_until(sender, lambda: len(dead.attempted) == 4 and len(alive.told) == len(well.told) == 2)
+        run_until(
+            sender,
+            lambda: (
+                len(dead.attempted) == len(alive.sent) == len(well.sent) == 4
+                and len(alive.told) == len(well.told) == 2
+            ),
+        )
     )
     assert alive.ids() == well.ids() == [f"a{n}" for n in range(4)]
     assert alive.told == well.told
