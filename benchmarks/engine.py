@@ -33,6 +33,7 @@ from shared.clock import MICROSECONDS_PER_SECOND
 from shared.events import Trade
 from shared.pictures import check_path
 from shared.stream.columns import TradeColumns
+from shared.stream.runner import RunnerParams
 
 if TYPE_CHECKING:
     from detector.online.protocol import Stage
@@ -40,8 +41,11 @@ if TYPE_CHECKING:
 _WARM_UP_ROUNDS: Final = 1
 _RATE_PER_S: Final = 20_000.0
 _ALL: Final = tuple(entry.name for entry in CATALOGUE)
+_PATTERNS: Final = tuple(entry.name for entry in CATALOGUE if entry.family == "pattern")
 _MEMORY_MARKETS: Final = 64
 _BATCHES: Final = (500, 1_000, 2_000)
+# As many as the runner takes at once, unless it is told otherwise.
+_STAGES_BATCH: Final = RunnerParams().batch_records
 # Trades of each market before the clock runs, and over how long: more than any window of a detector holds.
 _FILL: Final = 2_200
 _FILL_S: Final = 300
@@ -77,7 +81,7 @@ def run(*, trades: int, markets: int, rounds: int, plot: Path | None, write: Pat
         for order, tape in tapes.items()
         for size in _BATCHES
     ]
-    stages = _Stages(many, size=_BATCHES[0])
+    stages = _Stages(many, size=_STAGES_BATCH)
     whole_rounds, stage_rounds = [], []
     for number in range(_WARM_UP_ROUNDS + rounds):
         print(f"round {number + 1} of {_WARM_UP_ROUNDS + rounds}", file=sys.stderr)
@@ -86,7 +90,7 @@ def run(*, trades: int, markets: int, rounds: int, plot: Path | None, write: Pat
             whole_rounds.append(whole_rows)
             stage_rounds.append(stage_rows)
     if plot is not None:
-        title = f"stage by stage, {markets:,} markets, batches of {_BATCHES[0]:,}"
+        title = f"stage by stage, {markets:,} markets, batches of {_STAGES_BATCH:,}"
         stage_medians = median_rows(stage_rounds)
         unit = "CPU per trade, in microseconds"
         pictures.bars(plot, stage_medians, figure="cpu_us_per_trade", title=title, unit=unit)
@@ -95,9 +99,10 @@ def run(*, trades: int, markets: int, rounds: int, plot: Path | None, write: Pat
         [
             Table(title=f"the whole engine, {trades:,} trades a round", rows=median_rows(whole_rounds)),
             Table(
-                title=f"stage by stage, all detectors, {markets:,} markets, batches of {_BATCHES[0]:,}",
+                title=f"stage by stage, all detectors, {markets:,} markets, batches of {_STAGES_BATCH:,}",
                 rows=median_rows(stage_rounds),
-                note="each stage is timed apart, so that the sum is a little more than the whole",
+                note="each stage is timed apart, so that the sum is a little more than the whole; the last "
+                "row adds up rows above it: the patterns with their calibration",
             ),
             Table(
                 title=f"memory, young markets, {_MEMORY_MARKETS} of them",
@@ -183,6 +188,10 @@ def _array_bytes(thing: object, seen: set[int]) -> int:
     return _array_bytes(vars(thing), seen) if is_ours else 0
 
 
+def _calibration_of(name: str) -> str:
+    return f"calibration of {name}"
+
+
 class _Whole:
     """One configuration of the engine."""
 
@@ -251,9 +260,11 @@ class _Stages:
                 TradeColumns.of(decoded)
             self._judge(batch)
         n = len(self._columns)
+        patterns = [name for name in self._detectors if name in _PATTERNS]
+        together_ns = sum(self._spent_ns[name] + self._spent_ns[_calibration_of(name)] for name in patterns)
         return [
             Row(name=name, values={"cpu_us_per_trade": spent_ns / n / 1e3})
-            for name, spent_ns in self._spent_ns.items()
+            for name, spent_ns in [*self._spent_ns.items(), ("patterns together", together_ns)]
         ]
 
     def _judge(self, columns: TradeColumns) -> None:
@@ -267,7 +278,7 @@ class _Stages:
         for name, detector in self._detectors.items():
             with self._timed(name):
                 scored = detector.score_learn(batch.runs, rows)
-            with self._timed(f"calibration of {name}"):
+            with self._timed(_calibration_of(name)):
                 calibrated = self._calibrations[name].calibrate(batch.runs, scored.scores, clock_us)
             rarities[name] = calibrated.rarities
         with self._timed("combine"):

@@ -55,7 +55,7 @@ from detector.arrays import (
 )
 from detector.kernels import rarity as kernel
 from detector.kernels.rarity import BINS, BODY_BINS, FIT_SIZE, RESOLUTION, USUAL, Counts
-from detector.kernels.vectors import prefetch
+from detector.kernels.vectors import borrowed, prefetch
 from detector.online.protocol import Scale
 from detector.runs import Runs
 from shared.clock import MICROSECONDS_PER_DAY, MICROSECONDS_PER_SECOND
@@ -223,6 +223,8 @@ def _calibrate(  # noqa: PLR0917 - compiled; buffers come by position
 ) -> None:
     """Answer each score from what came before it, then count it."""
     _locate(scores, is_log, rarities)
+    rarities, all_reached, tables = borrowed(rarities), borrowed(all_reached), borrowed(tables)
+    bodies, fits, all_marks = borrowed(bodies), borrowed(fits), borrowed(all_marks)
     flat = _Flat(all_reached.ravel(), tables.ravel(), bodies.ravel(), fits.ravel(), all_marks.ravel())
     for run in range(slots.shape[0]):
         slot = slots[run]

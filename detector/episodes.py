@@ -106,6 +106,21 @@ class Turn(NamedTuple):
     is_sequel: bool = False
 
 
+class Weighed(NamedTuple):
+    """What n rows are to episodes.
+
+    Attributes:
+        over: n, whether a row is an anomaly.
+        held: n, whether a row holds an open episode open.
+        is_eventful: whether any row is an anomaly, or any market of them has an open episode; otherwise there
+            is nothing to tell.
+    """
+
+    over: BoolVector
+    held: BoolVector
+    is_eventful: bool
+
+
 class Verdicts(NamedTuple):
     """What a detector made of n rows.
 
@@ -126,6 +141,38 @@ class Verdicts(NamedTuple):
     rarities: FloatVector
     turned: BoolVector
     after_us: IntVector
+
+
+@njit(cache=True)
+def _weigh(  # noqa: PLR0917 - compiled; buffers come by position
+    slots: IntVector,
+    is_open: BoolVector,
+    scores: FloatVector,
+    rarities: FloatVector,
+    eligible: BoolVector,
+    thresholds: FloatVector,
+    by_rarity: bool,  # noqa: FBT001 - numba passes by position
+    threshold: float,
+    opens: float,
+    holds: float,
+    joins: bool,  # noqa: FBT001 - as above
+    over: BoolVector,
+    held: BoolVector,
+) -> bool:
+    """Compare n rows with what opens and holds episodes; return whether one opens or runs anywhere."""
+    is_eventful = False
+    for i in range(scores.shape[0]):
+        if by_rarity:
+            over[i] = rarities[i] <= opens * thresholds[i]
+            held[i] = rarities[i] <= holds * thresholds[i] and (eligible[i] or not joins)
+        else:
+            over[i] = scores[i] >= threshold
+            held[i] = scores[i] >= HELD_SCORE * threshold
+        over[i] = over[i] and eligible[i]
+        is_eventful |= over[i]
+    for run in range(slots.shape[0]):
+        is_eventful |= is_open[slots[run]]
+    return bool(is_eventful)
 
 
 @njit(cache=True)
@@ -284,6 +331,44 @@ class Episodes:
     def is_running(self, slot: int) -> bool:
         """Return whether an episode is open."""
         return bool(self._is_open[slot])
+
+    def weigh(
+        self,
+        runs: Runs,
+        *,
+        scores: FloatVector,
+        rarities: FloatVector,
+        eligible: BoolVector,
+        thresholds: FloatVector,
+        threshold: float,
+    ) -> Weighed:
+        """Compare n rows with what opens and what holds an episode.
+
+        Args:
+            runs: whose rows these are.
+            scores: n.
+            rarities: n.
+            eligible: n.
+            thresholds: n, on rarity.
+            threshold: on the score, of detectors that decide on it.
+        """
+        over, held = np.empty(len(scores), np.bool_), np.empty(len(scores), np.bool_)
+        is_eventful = _weigh(
+            runs.slots,
+            self._is_open,
+            scores,
+            rarities,
+            eligible,
+            thresholds,
+            self._by_rarity,
+            threshold,
+            self._bars.opens,
+            self._bars.holds,
+            self._bars.joins,
+            over,
+            held,
+        )
+        return Weighed(over, held, is_eventful)
 
     def turns(self, runs: Runs, verdicts: Verdicts) -> Iterator[Turn]:
         """Yield what is to be told about n rows, market by market and in the order of their rows.

@@ -60,7 +60,7 @@ class Paroles:
 
     def absent(self, slots: IntVector) -> BoolVector | None:
         """Return for each market whether the detector is out; None when it is out on none of them."""
-        if self._out.isdisjoint(slots.tolist()):
+        if not self._out or self._out.isdisjoint(slots.tolist()):
             return None
         return np.array([slot in self._out for slot in slots.tolist()], np.bool_)
 

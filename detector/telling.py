@@ -11,7 +11,7 @@ from detector import severity
 from detector.arrays import FloatMatrix, IntVector
 from detector.batch import Batch
 from detector.budget import Daily
-from detector.episodes import HELD_SCORE, Turn, Verdicts, bars_of
+from detector.episodes import Turn, Verdicts, Weighed, bars_of
 from detector.lane import CombinedLane, Custody, Judgement, Lane
 from detector.online.protocol import AFTER, AFTER_S, TURNED, Finding, OfOtherRecords
 from detector.wording import duration
@@ -69,16 +69,17 @@ class Teller:
     def tell(self) -> list[Emission]:
         """Run the lane's episodes over the batch, and return what is to be told, market by market."""
         emissions: list[Emission] = []
-        verdicts = self._verdicts()
-        self._silence(verdicts)
-        for turn in self._lane.episodes.turns(self._runs, verdicts):
+        weighed = self._weigh()
+        self._silence(weighed)
+        turns = self._lane.episodes.turns(self._runs, self._verdicts(weighed)) if weighed.is_eventful else ()
+        for turn in turns:
             if turn.episode.phase == EpisodePhase.CLOSED:
                 emissions.append(Emission(turn.row, self._closed(turn)))
                 continue
             try:
                 event = self._sequel(turn) if turn.is_sequel else self._anomaly(turn)
             except Exception as error:  # noqa: BLE001 - a detector's sentence may raise too: quarantine
-                self._mute(turn, error, verdicts)
+                self._mute(turn, error, weighed)
             else:
                 # What followed says less about the episode than its strangest trade: that is told at its end.
                 if not turn.is_sequel:
@@ -90,38 +91,42 @@ class Teller:
         """Return where the lane's detector was stopped or released."""
         return self._told(self._judgement.custody)
 
-    def _verdicts(self) -> Verdicts:
-        judgement, judge, evidence = self._judgement, self._lane.judge, self._evidence
-        bars = bars_of(judge.kind)
-        if judge.decides_on == "rarity":
-            over = judgement.rarities <= bars.opens * evidence.daily.thresholds
-            held = judgement.rarities <= bars.holds * evidence.daily.thresholds
-            held &= judgement.eligible | (not bars.joins)
-        else:
-            over = judgement.scores >= judge.threshold
-            held = judgement.scores >= HELD_SCORE * judge.threshold
-        over &= judgement.eligible
-        turned = judgement.notes[TURNED] == 1.0 if TURNED in judgement.notes else np.zeros_like(over)
+    def _weigh(self) -> Weighed:
+        judgement = self._judgement
+        return self._lane.episodes.weigh(
+            self._runs,
+            scores=judgement.scores,
+            rarities=judgement.rarities,
+            eligible=judgement.eligible,
+            thresholds=self._evidence.daily.thresholds,
+            threshold=self._lane.judge.threshold,
+        )
+
+    def _verdicts(self, weighed: Weighed) -> Verdicts:
+        judgement, clock_us = self._judgement, self._evidence.clock_us
+        turned = np.zeros_like(weighed.over)
+        if TURNED in judgement.notes:
+            turned = judgement.notes[TURNED] == 1.0
         return Verdicts(
-            evidence.clock_us,
-            over,
-            held,
+            clock_us,
+            weighed.over,
+            weighed.held,
             judgement.scores,
             judgement.rarities,
             turned,
-            _after_us(judgement, evidence.clock_us),
+            _after_us(judgement, clock_us),
         )
 
-    def _silence(self, verdicts: Verdicts) -> None:
+    def _silence(self, weighed: Weighed) -> None:
         """Hear nothing of markets where the lane is muted, until it is released."""
         absent = self._lane.muted.absent(self._runs.slots)
         if absent is None:
             return
         for (slot, part), is_absent in zip(self._runs.each(), absent.tolist(), strict=True):
             if is_absent:
-                self._release(slot, part.start, part.stop, verdicts)
+                self._release(slot, part.start, part.stop, weighed)
 
-    def _mute(self, turn: Turn, error: Exception, verdicts: Verdicts) -> None:
+    def _mute(self, turn: Turn, error: Exception, weighed: Weighed) -> None:
         now_us = int(self._evidence.clock_us[turn.row])
         until_us = self._lane.muted.stop(turn.slot, now_us=now_us)
         self._lane.episodes.drop_untold(turn.slot)
@@ -129,11 +134,11 @@ class Teller:
         # When it raised on the very trade that it came back for, that was no release.
         self._changes = [known for known in self._changes if known[:2] != change[:2]] + [change]
         run = int(np.flatnonzero(self._runs.slots == turn.slot)[0])
-        self._release(turn.slot, turn.row + 1, int(self._runs.starts[run + 1]), verdicts)
+        self._release(turn.slot, turn.row + 1, int(self._runs.starts[run + 1]), weighed)
 
-    def _release(self, slot: int, start: int, end: int, verdicts: Verdicts) -> None:
+    def _release(self, slot: int, start: int, end: int, weighed: Weighed) -> None:
         row = self._lane.muted.release(slot, self._evidence.clock_us, start, end)
-        verdicts.over[start:row] = verdicts.held[start:row] = False
+        weighed.over[start:row] = weighed.held[start:row] = False
         if row < end:
             self._changes.append(Custody(slot, row))
 

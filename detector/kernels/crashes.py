@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from detector.arrays import BoolVector, FloatMatrix, FloatVector, IntVector
+from detector.kernels.vectors import borrowed
 
 # Columns of the input; the last two in the window of the fixed rule.
 TIME, LOG_RETURN, MOVE, MOVE_AGE, COUNT = range(5)
@@ -334,6 +335,7 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
         eligible: n, written.
         notes: n x `NOTES`, zeros; written while a fall runs, and where all is explained.
     """
+    memories, shares, notes = borrowed(memories), borrowed(shares), borrowed(notes)
     row, measured = np.zeros(INPUTS), np.zeros((2, RULES))
     for run in range(slots.shape[0]):
         s = slots[run]

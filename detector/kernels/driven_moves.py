@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from detector.arrays import BoolVector, FloatMatrix, FloatVector, IntVector
+from detector.kernels.vectors import borrowed
 
 # Columns of the input.
 TIME, LOG_RETURN, NOTIONAL, MOVE, WINDOW_NOTIONAL, WINDOW_COUNT, IMBALANCE, VOLATILITY = range(8)
@@ -286,6 +287,8 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
     shares: FloatMatrix,
     eligible: BoolVector,
     notes: FloatMatrix,
+    terms: FloatVector,
+    row: FloatVector,
 ) -> None:
     """Judge rows, market by market, each before it is learned.
 
@@ -301,8 +304,11 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
         shares: n x `TERMS`, zeros; written where something is found.
         eligible: n, written.
         notes: n x `NOTES`; written where something is found.
+        terms: `TERMS`, overwritten.
+        row: `INPUTS`, overwritten.
     """
-    terms, row = np.zeros(TERMS, np.float64), np.zeros(INPUTS, np.float64)
+    memories, terms, row = borrowed(memories), borrowed(terms), borrowed(row)
+    weights, limits, shares, notes = borrowed(weights), borrowed(limits), borrowed(shares), borrowed(notes)
     # Nearly every trade ends here: nothing is running, and the price has not moved far enough.
     least = -np.expm1(-limits[LEAST_CLOSE_MOVE])
     for run in range(slots.shape[0]):

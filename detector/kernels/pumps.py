@@ -8,6 +8,7 @@ from numba import njit
 from detector.arrays import BoolVector, FloatMatrix, FloatVector, IntVector
 from detector.kernels import pump_chunks
 from detector.kernels.decision_trees import Trees, probability
+from detector.kernels.vectors import borrowed
 
 # Columns of the input.
 TIME, LOG_RETURN, NOTIONAL, SIGNED, RUN_UP, WINDOW_NOTIONAL, WINDOW_COUNT, RUSH, IMBALANCE = range(9)
@@ -302,6 +303,7 @@ def judge(  # noqa: C901, PLR0917 - buffers come by position; parts of it as fun
         asked: rows of `SCORER_FEATURES`: n, for all that a scorer is asked with; one, of which only the
             last stays; None: no scorer is asked, and numba compiles all of that away.
     """
+    rows, columns, memories, limits = borrowed(rows), borrowed(columns), borrowed(memories), borrowed(limits)
     terms, row = np.zeros(TERMS, np.float64), np.zeros(INPUTS, np.float64)
     threshold, quiet_s, rearm_s, warm_up_s = limits[0], limits[3], limits[4], limits[5]
     for run in range(slots.shape[0]):

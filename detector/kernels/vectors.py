@@ -172,6 +172,24 @@ def exchange(  # noqa: PLR0917 - as above
 
 
 @_intrinsic
+def borrowed(typing_context: Any, a: Any) -> Any:  # noqa: ANN401, ARG001 - as above
+    """Return an array itself, but one whose references are not counted.
+
+    Numba counts references to an array at every view of it and at most calls that it is passed to, each time
+    by a locked instruction: that costs more than what most kernels do. Only for arguments of a kernel, at its
+    beginning: these the caller keeps alive.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - as above
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        array.meminfo = ir.Constant(array.meminfo.type, None)
+        array.parent = ir.Constant(array.parent.type, None)
+        return array._getvalue()  # noqa: SLF001 - numba's own way to the value
+
+    return a(a), generate
+
+
+@_intrinsic
 def prefetch(typing_context: Any, a: Any, at: Any) -> Any:  # noqa: ANN401, ARG001 - as above
     """Have the cache line fetched that holds a place of an array, without waiting for it.
 

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from detector.arrays import BoolVector, FloatCube, FloatMatrix, FloatVector, IntMatrix, IntVector
+from detector.kernels.vectors import borrowed
 
 # Columns of the input.
 TIME, LOG_RETURN, SIGNED, QUANTITY, RUN, GAP = range(6)
@@ -412,6 +413,8 @@ def judge(  # noqa: PLR0917 - compiled; buffers come by position
         eligible: n, written.
         notes: n x `NOTES`; written where something is to be explained.
     """
+    rows, rings, memories = borrowed(rows), borrowed(rings), borrowed(memories)
+    shares, notes = borrowed(shares), borrowed(notes)
     bits, window = rows.view(np.int64), rings.shape[1]
     time, log_return, signed, quantity, run_length, gap = columns
     for run in range(slots.shape[0]):

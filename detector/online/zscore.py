@@ -57,6 +57,7 @@ from detector.arrays import (
     under,
 )
 from detector.kernels import sliding_median, sliding_moments
+from detector.kernels.vectors import borrowed
 from detector.online.columns import PRICE_COLUMNS, Gather
 from detector.online.protocol import DecidesOn, Finding, Scale, Scored
 from detector.price_move import PriceFloors, move_sentence
@@ -160,6 +161,9 @@ def _score_learn(  # noqa: PLR0917 - compiled; buffers come by position
     shares: FloatMatrix,
 ) -> None:
     """Score each point against the window of its market, then put it in the place of the oldest one."""
+    points, shares, borders, floors = borrowed(points), borrowed(shares), borrowed(borders), borrowed(floors)
+    usual, rings, ordered = borrowed(usual), borrowed(rings), borrowed(ordered)
+    totals, joined, older, newer = borrowed(totals), borrowed(joined), borrowed(older), borrowed(newer)
     columns = points.shape[1]
     for run in range(slots.shape[0]):
         slot = slots[run]

@@ -183,6 +183,8 @@ class Manipulation:
             shares,
             eligible,
             notes,
+            np.empty(kernel.TERMS),
+            np.empty(kernel.INPUTS),
         )
         return Scored(scores, shares, eligible, notes=_noted(notes, eligible))
 
