@@ -6,7 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from detector.episodes import Episodes, Turn, Verdicts
+from detector.episodes import Episodes, Turn, Verdicts, bars_of
+from detector.online.protocol import DecidesOn
 from detector.runs import Runs
 from shared.events import Anomaly, Episode, EpisodePhase, Severity, Window
 
@@ -187,3 +188,39 @@ def test_a_damaged_state_is_refused(key: str) -> None:
 def test_a_new_phase_of_an_open_episode_is_told_whatever_its_score() -> None:
     rows = verdicts([0, 1, 2, 3], over=[True, True, True, False], turned=[False, True, False, True])
     assert phases(told(made("score"), rows)) == [(0, "opened"), (1, "updated")]
+
+
+@pytest.mark.parametrize("kind", ["whale", "flash_crash"])
+@pytest.mark.parametrize("decides_on", ["rarity", "score"])
+def test_rows_are_weighed_as_the_bars_say(kind: str, decides_on: DecidesOn) -> None:
+    rng = np.random.default_rng(1)
+    bars, n = bars_of(kind), 400
+    scores, rarities = 10.0 * rng.random(n), 10.0 ** rng.uniform(-6.0, 0.0, n)
+    scores[::7] = rarities[::7] = np.nan
+    thresholds, eligible = np.full(n, 1e-4), rng.random(n) < 0.5
+    episodes = Episodes(quiet_us=1, decides_on=decides_on, bars=bars)
+    episodes.open(0)
+    weighed = episodes.weigh(
+        Runs.single(0, n),
+        scores=scores,
+        rarities=rarities,
+        eligible=eligible,
+        thresholds=thresholds,
+        threshold=5.0,
+    )
+    over, held = scores >= 5.0, scores >= 0.7 * 5.0
+    if decides_on == "rarity":
+        over, held = rarities <= bars.opens * thresholds, rarities <= bars.holds * thresholds
+        held &= eligible | (not bars.joins)
+    assert np.array_equal(weighed.over, over & eligible)
+    assert np.array_equal(weighed.held, held)
+    assert weighed.is_eventful
+    silent = episodes.weigh(
+        Runs.single(0, n),
+        scores=scores,
+        rarities=rarities,
+        eligible=np.zeros(n, np.bool_),
+        thresholds=thresholds,
+        threshold=5.0,
+    )
+    assert not silent.is_eventful
