@@ -21,6 +21,7 @@ from alerter.lifecycle.book import (
 from alerter.lifecycle.holds import Hold, Holds
 from alerter.lifecycle.telling import Teller, highest
 from alerter.notification import Notification, NotificationEvent
+from alerter.rules.model import EscalationLevel
 from alerter.rules.times import duration_words
 from alerter.rules.tree import Rules
 from shared.codec import content_id
@@ -179,6 +180,7 @@ class Incidents:
         out: Outcome,
         *,
         news: Sequence[AlertRecord] = (),
+        about: Sequence[AlertRecord] = (),
         channels: Sequence[str] | None = None,
         note: str = "",
         mentions: Sequence[str] = (),
@@ -197,7 +199,7 @@ class Incidents:
                 rings=True,
                 channels=to,
                 now_us=now_us,
-                news=news,
+                about=news or about,
                 note=note,
                 mentions=mentions,
             )
@@ -239,11 +241,13 @@ class Incidents:
         if 0 < incident.snoozed_until_us <= now_us:
             restart(incident, now_us if incident.escalates_from_us else 0)
             if loud:
-                self._ring(incident, NotificationEvent.REMINDED, now_us, out, note="the snooze is over")
+                self._ring(
+                    incident, NotificationEvent.REMINDED, now_us, out, about=loud, note="the snooze is over"
+                )
         is_free = loud and incident.acknowledged is None and incident.digest not in self._book.incidents
         if is_free:
-            self._escalate(incident, highest(loud), now_us, out, waits)
-            self._remind(incident, now_us, out, waits)
+            self._escalate(incident, loud, now_us, out, waits)
+            self._remind(incident, loud, now_us, out, waits)
         if incident.is_stale:
             due_us = incident.shown_us + self._rules.file.update_interval
             if due_us <= now_us:
@@ -252,9 +256,14 @@ class Incidents:
                 waits.append(due_us)
 
     def _escalate(
-        self, incident: IncidentRecord, severity: Severity, now_us: int, out: Outcome, waits: list[int]
+        self,
+        incident: IncidentRecord,
+        loud: list[AlertRecord],
+        now_us: int,
+        out: Outcome,
+        waits: list[int],
     ) -> None:
-        levels = self._levels(incident, severity)
+        levels = self._levels(incident, highest(loud))
         while incident.level < len(levels) and incident.escalates_from_us:
             level = levels[incident.level]
             due_us = incident.escalates_from_us + level.after
@@ -267,12 +276,13 @@ class Incidents:
                 NotificationEvent.ESCALATED,
                 now_us,
                 out,
+                about=loud,
                 channels=self._rules.channels_of(level.channels),
                 note=f"not acknowledged for {duration_words(now_us - incident.escalates_from_us)}",
                 mentions=level.mentions,
             )
-            for alert in self._teller.members(incident):
-                if not alert.resolved_us and alert.alert_id in incident.told:
+            for alert in loud:
+                if alert.alert_id in incident.told:
                     out.alerts.append(
                         self._teller.change(
                             alert,
@@ -284,7 +294,14 @@ class Incidents:
                         )
                     )
 
-    def _remind(self, incident: IncidentRecord, now_us: int, out: Outcome, waits: list[int]) -> None:
+    def _remind(
+        self,
+        incident: IncidentRecord,
+        loud: list[AlertRecord],
+        now_us: int,
+        out: Outcome,
+        waits: list[int],
+    ) -> None:
         repeat_us = self._rules.route(incident.route).repeat_interval_us
         if not repeat_us:
             return
@@ -294,11 +311,12 @@ class Incidents:
                 NotificationEvent.REMINDED,
                 now_us,
                 out,
+                about=loud,
                 note=f"still going on after {duration_words(now_us - incident.opened_us)}",
             )
         waits.append(incident.rung_us + repeat_us)
 
-    def _levels(self, incident: IncidentRecord, severity: Severity) -> tuple:  # type: ignore[type-arg]
+    def _levels(self, incident: IncidentRecord, severity: Severity) -> tuple[EscalationLevel, ...]:
         flood = self._rules.file.flood
         if incident.is_digest:
             return self._rules.levels_of(flood.escalation if flood else "", severity)

@@ -35,7 +35,7 @@ class Teller:
         rings: bool,
         channels: Sequence[str],
         now_us: int,
-        news: Sequence[AlertRecord] = (),
+        about: Sequence[AlertRecord] = (),
         note: str = "",
         author: str = "",
         mentions: Sequence[str] = (),
@@ -48,7 +48,7 @@ class Teller:
             rings: whether people are to be told now.
             channels: where.
             now_us: the alerter's time.
-            news: alerts that it is about, if it is about some in particular.
+            about: alerts that it is about, if it is about some in particular.
             note: why now.
             author: who asked for it.
             mentions: whom to call by name.
@@ -57,7 +57,7 @@ class Teller:
         alerts = self.members(incident)
         views = sorted((self._view(alert, incident, now_us) for alert in alerts), key=_importance)
         firing = [alert for alert in alerts if not alert.resolved_us] or alerts
-        chosen = max(news or firing, key=lambda alert: (alert.severity.rank, alert.last_us))
+        chosen = max(about or firing, key=lambda alert: (alert.severity.rank, alert.last_us))
         return Notification(
             notification_id=content_id("notification", incident.incident_id, incident.sequence),
             incident_id=incident.incident_id,
