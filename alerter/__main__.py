@@ -2,8 +2,10 @@
 
 `python -m alerter check-config` checks the rules and shows who hears what.
 `python -m alerter route --market BTC-USDT --kind whale --severity high` shows who would hear of that.
+`python -m alerter backtest RECORDING [--against OTHER]` shows what people would have heard.
 """
 
+import json
 import os
 import signal
 import socket
@@ -87,6 +89,45 @@ def route(
         rules = _rules(config.load(), rules_path)
         labels = Labels(market, exchange, kind, severity)
         _console().print(rules_view.heard(rules, labels, now_us=SystemClock().now_us()))
+
+
+@app.command()
+def backtest(
+    recordings: Annotated[
+        list[Path], typer.Argument(exists=True, help="of anomalies, or of trades, which are judged first")
+    ],
+    rules_path: RulesPath = None,
+    against: Annotated[Path | None, typer.Option(help="other file of rules to compare with")] = None,
+    plot: Annotated[Path | None, typer.Option(help="picture to write: .html or .png")] = None,
+    to_json: Annotated[Path | None, typer.Option("--json", help="file for the figures")] = None,
+    keep: Annotated[Path | None, typer.Option(help="folder to keep the anomalies found in trades")] = None,
+) -> None:
+    """Show what people would have heard of a recording, and what two sets of rules differ in."""
+    from alerter.backtest import figures, source, view  # noqa: PLC0415 - pictures would delay every start
+    from alerter.backtest.replay import replay  # noqa: PLC0415 - as above
+    from shared import pictures  # noqa: PLC0415 - as above
+
+    with _sentences():
+        if plot is not None:
+            pictures.check_path(plot)
+        settings = config.load()
+        chosen = {_name(settings, rules_path): _rules(settings, rules_path)}
+        if against is not None:
+            chosen[str(against)] = _rules(settings, against)
+        anomalies = source.recorded(recordings, keep=keep)
+        heard = [replay(anomalies, rules, name=name) for name, rules in chosen.items()]
+        found = [figures.figures(each) for each in heard]
+        difference = figures.difference(*heard) if len(heard) > 1 else None
+        for table in view.tables(found, difference):
+            _console().print(table)
+        if plot is not None:
+            pictures.write(view.figure(heard), plot)
+        if to_json is not None:
+            to_json.write_text(json.dumps({"rules": found, "difference": difference}, indent=2) + "\n")
+
+
+def _name(settings: config.Settings, path: Path | None) -> str:
+    return str(path or settings.alerter_rules or "default rules")
 
 
 def _console() -> Console:

@@ -2,6 +2,7 @@
 
 `python -m detector explain RECORDING --market M --at TIME` says why something was, or was not, an anomaly.
 `python -m detector evaluate RECORDING... --truth FILE --report DIR` says how good the detectors are on it.
+`python -m detector find RECORDING... --to DIR` writes what the detectors find as a recording of anomalies.
 `python -m detector config show|set|unset` shows and changes settings per market, class or for all, while
 detectors run.
 `python -m detector cross` is a worker of its own, one for all markets: it judges what concerns several.
@@ -44,7 +45,7 @@ from shared import logs, metrics, topics
 from shared.allocator import keep_freed_memory
 from shared.clock import MICROSECONDS_PER_SECOND, Clock, SystemClock
 from shared.errors import ConfigError, ModelRefusedError, RecordingError, TapewatchError
-from shared.events import SettingValue
+from shared.events import SettingValue, Trade
 from shared.recordings.markets import market_of
 from shared.status import StatusReporter
 from shared.stream import fast_intake
@@ -222,6 +223,31 @@ def explain(
     except TapewatchError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a sentence for whoever started us
         raise SystemExit(1) from error
+
+
+@app.command()
+def find(
+    recordings: Annotated[list[Path], typer.Argument(exists=True, help="in any form that can be replayed")],
+    to: Annotated[Path, typer.Option(help="folder for the recording of anomalies")],
+) -> None:
+    """Write what the detectors find in recordings, by the present settings."""
+    from detector import find as finding  # noqa: PLC0415 - the worker needs none of it
+    from detector.evaluation import progress  # noqa: PLC0415 - as above
+    from shared.recordings import read  # noqa: PLC0415 - as above
+
+    with _sentences(), progress.shown() as tell:
+        settings = config.load()
+
+        def counted() -> Iterator[list[Trade]]:
+            done = 0
+            for trades in read(recordings):
+                yield trades
+                done += len(trades)
+                tell(done, -1, -1)
+
+        found = finding.anomalies(counted(), params=engine_params(settings), cross=cross_params(settings))
+        count = finding.write(found, to)
+    print(f"{count} anomalies in {to}")  # noqa: T201 - the answer to a command
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""Would it have fired? Recorded anomalies through the life cycle, in simulated time."""
