@@ -1,8 +1,8 @@
 """Drives the life cycle through recorded anomalies: `now` is the time of the events, and nobody answers.
 
 Each anomaly is taken at the event time of its trade, and between two of them everything is done at the moment
-at which it is due, to the microsecond. After the last one, time goes on for a quarter of an hour: nobody knows
-what came then.
+at which it is due, to the microsecond. After the last one, time goes on for a quarter of an hour: nobody
+knows what came then.
 """
 
 from collections.abc import Sequence

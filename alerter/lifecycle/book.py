@@ -50,6 +50,7 @@ class AlertRecord(Record, kw_only=True):
         resolved_us: when it was over; 0 while it fires.
         resolution: why it is over: `closed`, `quiet` or `person`.
         is_late_news: whether its end was more severe than everything before.
+        market: what other markets did, in words, if they did the same; else empty.
     """
 
     alert_id: str
@@ -66,6 +67,7 @@ class AlertRecord(Record, kw_only=True):
     resolved_us: int = 0
     resolution: str = ""
     is_late_news: bool = False
+    market: str = ""
 
 
 class IncidentRecord(Record, kw_only=True):

@@ -40,6 +40,9 @@ def _sentence(about_all: Sequence[AlertRecord], alerts: Sequence[AlertRecord]) -
 
 
 def _title(alerts: Sequence[AlertRecord]) -> str:
+    if len({alert.anomaly.symbol for alert in alerts}) == 1:
+        latest = max(alerts, key=lambda alert: alert.last_us)
+        return f"{latest.anomaly.symbol} and the market: {latest.market or latest.anomaly.reason}"
     within = _within(alerts)
     moves: dict[str, float] = {}
     for alert in alerts:

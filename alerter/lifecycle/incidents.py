@@ -24,11 +24,15 @@ from alerter.notification import Notification, NotificationEvent
 from alerter.rules.model import EscalationLevel
 from alerter.rules.times import duration_words
 from alerter.rules.tree import Rules
+from shared.clock import MICROSECONDS_PER_SECOND
 from shared.codec import content_id
 from shared.events import Alert, AlertState, Severity
 
 TO_BE_TOLD: Final = "to be told"
 IN_DIGEST: Final = "told in a digest"
+# What stands for the group of a digest.
+MANY: Final = ("many markets",)
+_GOES_ON_US: Final = 3_600 * MICROSECONDS_PER_SECOND
 
 
 @dataclass
@@ -117,6 +121,15 @@ class Incidents:
         )
         incident.is_stale, incident.shown_us = False, now_us
 
+    def spread(self, incident: IncidentRecord, alert: AlertRecord, now_us: int, out: Outcome) -> None:
+        """Put an alert that came with the whole market into a digest, though it may have been told."""
+        params, route = self._rules.file.flood, self._rules.route(incident.route)
+        if params is None or not route.flood or incident.incident_id not in self._book.incidents:
+            return
+        if self._holds.quiet(alert, incident, now_us) is not None or incident.acknowledged is not None:
+            return
+        self._flooded(incident, [alert], now_us, out, is_market_wide=True)
+
     def end_flood(self, key: str, now_us: int, out: Outcome) -> None:
         """Let what comes from now on ring by itself again."""
         flood = self._book.floods[key]
@@ -154,7 +167,8 @@ class Incidents:
         out: Outcome,
         waits: list[int],
     ) -> None:
-        if incident.is_digest and incident.rings and highest(news).rank <= incident.severity.rank:
+        is_more_of_the_same = highest(news).rank <= incident.severity.rank
+        if incident.is_digest and incident.rings and is_more_of_the_same:
             # More of the same: the message that is there says so soon enough.
             self._note_told(incident, news, now_us)
             incident.is_stale = True
@@ -244,7 +258,7 @@ class Incidents:
                 self._ring(
                     incident, NotificationEvent.REMINDED, now_us, out, about=loud, note="the snooze is over"
                 )
-        is_free = loud and incident.acknowledged is None and incident.digest not in self._book.incidents
+        is_free = loud and incident.acknowledged is None and not incident.digest
         if is_free:
             self._escalate(incident, loud, now_us, out, waits)
             self._remind(incident, loud, now_us, out, waits)
@@ -329,29 +343,56 @@ class Incidents:
         params = self._rules.file.flood
         if params is None or not self._rules.route(incident.route).flood:
             return False
+        is_market_wide = any(alert.anomaly.kind in params.kinds for alert in news)
+        return self._flooded(incident, news, now_us, out, is_market_wide=is_market_wide)
+
+    def _flooded(
+        self,
+        incident: IncidentRecord,
+        news: list[AlertRecord],
+        now_us: int,
+        out: Outcome,
+        *,
+        is_market_wide: bool,
+    ) -> bool:
+        params = self._rules.file.flood
+        assert params is not None
         flood = self._book.floods.get(incident.route) or FloodRecord()
         flood.recent = {m: v for m, v in flood.recent.items() if now_us - v[1] <= params.within}
         for alert in news:
             flood.recent[alert.anomaly.symbol] = alert.alert_id, now_us
         flood.due_us = now_us + (params.quiet if flood.digest else params.within) + 1
-        is_market_wide = any(alert.anomaly.kind in params.kinds for alert in news)
         digest = self._book.incidents.get(flood.digest)
         if digest is None:
             if len(flood.recent) < params.markets and not is_market_wide:
                 self._book.save(FLOODS, incident.route, flood)
                 return False
-            digest = self._begin_digest(incident, flood, news, now_us)
+            digest = self._begin_digest(incident, flood, news, now_us, out)
             flood.due_us = now_us + params.quiet
         self._book.save(FLOODS, incident.route, flood)
         self._fold(incident, digest, news, now_us, out)
         return True
 
     def _begin_digest(
-        self, incident: IncidentRecord, flood: FloodRecord, news: list[AlertRecord], now_us: int
+        self,
+        incident: IncidentRecord,
+        flood: FloodRecord,
+        news: list[AlertRecord],
+        now_us: int,
+        out: Outcome,
     ) -> IncidentRecord:
-        digest = self._opened(incident.route, ("many markets",), news[0], now_us, is_digest=True)
+        # What an earlier flood has left open goes on, and calls people again; unless that was long ago.
+        digest = self._book.open_incident(incident.route, MANY)
+        if digest is not None and now_us - digest.rung_us > _GOES_ON_US:
+            self._resolve(digest, now_us, out)
+            digest = None
+        if digest is None:
+            digest = self._opened(incident.route, MANY, news[0], now_us, is_digest=True)
+        digest.severity = Severity.LOW
+        restart(digest, 0)
         flood.digest = digest.incident_id
-        digest.alerts = [key for key, _ in flood.recent.values() if key in self._book.alerts]
+        recent = [key for key, _ in flood.recent.values() if key in self._book.alerts]
+        digest.alerts += [key for key in recent if key not in digest.alerts]
         self._book.save(INCIDENTS, digest.incident_id, digest)
         for other in list(self._book.incidents.values()):
             # Those that rang a moment ago: the digest speaks for them from now on.
@@ -401,6 +442,17 @@ class Incidents:
             )
         if incident.incident_id in self._book.incidents:
             self._book.drop(INCIDENTS, incident.incident_id)
+        if incident.is_digest:
+            self._release(incident, now_us)
+
+    def _release(self, digest: IncidentRecord, now_us: int) -> None:
+        """Let those speak for themselves again of whom a digest has told."""
+        for other in list(self._book.incidents.values()):
+            if other.digest == digest.incident_id:
+                other.digest = ""
+                restart(other, now_us if other.escalates_from_us else 0)
+                other.due_us = now_us
+                self._book.save(INCIDENTS, other.incident_id, other)
 
     def _is_quiet(self, incident: IncidentRecord, now_us: int) -> bool:
         members = self._teller.members(incident)

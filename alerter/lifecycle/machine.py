@@ -115,6 +115,9 @@ class Lifecycle:
         self._book.save(ALERTS, alert.alert_id, alert)
         before = len(out.alerts)
         reasons = [self._attended(alert, incident, now_us, out) for incident in incidents]
+        if self._is_market_wide(anomaly) and not alert.resolved_us:
+            for joined in incidents:
+                self._incidents.spread(joined, alert, now_us, out)
         for key in sorted(self._book.incidents):
             other = self._book.incidents.get(key)
             if other is not None and alert.alert_id in other.alerts and other not in incidents:
@@ -193,6 +196,8 @@ class Lifecycle:
         alert.last_us = now_us
         alert.anomalies += 1
         alert.seen.append(anomaly.anomaly_id)
+        if self._is_market_wide(anomaly) and anomaly.context is not None:
+            alert.market = anomaly.context.sentence
         alert.move_pct = largest_move_pct(anomaly, alert.first_price, alert.move_pct)
         if anomaly.episode.phase is EpisodePhase.CLOSED:
             alert.is_late_news = has_risen
@@ -226,6 +231,14 @@ class Lifecycle:
         incident.is_stale = incident.is_stale or bool(incident.rings)
         self._incidents.attend(incident, now_us, out)
         return reason
+
+    def _is_market_wide(self, anomaly: Anomaly) -> bool:
+        """Return whether as many markets as make a flood did the same, by what the cross-market step says."""
+        flood, context = self._rules.file.flood, anomaly.context
+        if flood is None or context is None or not context.is_market_wide:
+            return False
+        is_large = abs(context.market_return_pct) >= flood.market_pct
+        return is_large and context.moved_with + 1 >= flood.markets
 
     def _is_low(self, alert: AlertRecord) -> bool:
         return alert.severity.rank < self._rules.file.min_severity.rank

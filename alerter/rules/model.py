@@ -100,6 +100,8 @@ class Flood(_Part):
         markets: so many different ones ...
         within: ... within so long.
         kinds: kinds of anomaly that are about the whole market: one of them begins a digest.
+        market_pct: an alert begins one, too, if so many markets did the same and their median move, either
+            way, is at least so large, in percent; by what the cross-market step says of it.
         quiet: without a new market for so long, the flood is over.
         escalation: of the digest; empty: none.
     """
@@ -107,6 +109,7 @@ class Flood(_Part):
     markets: int = Field(default=3, ge=2, le=10_000)
     within: Duration = 2 * _MINUTE_US
     kinds: Names = ("market_move",)
+    market_pct: float = Field(default=0.5, gt=0, le=100)
     quiet: Duration = 5 * _MINUTE_US
     escalation: str = ""
 

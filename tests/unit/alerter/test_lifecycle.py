@@ -9,7 +9,15 @@ from alerter.notification import NotificationEvent as Event
 from alerter.rules.file import parse
 from alerter.rules.tree import Rules
 from shared.clock import MICROSECONDS_PER_SECOND
-from shared.events import AlertAction, AlertCommand, AlertState, Anomaly, EpisodePhase, Severity
+from shared.events import (
+    AlertAction,
+    AlertCommand,
+    AlertState,
+    Anomaly,
+    EpisodePhase,
+    MarketContext,
+    Severity,
+)
 from tests.unit.alerter.examples import anomaly
 
 START_US = 1_700_000_000_000_000
@@ -448,6 +456,69 @@ def test_a_move_of_the_whole_market_begins_a_digest_by_itself() -> None:
     (told,) = [n for n in life.said if n.rings]
     assert told.digest is not None
     assert told.digest.title == "A single trade of 1,250,000 USDT, 40 times the median."
+
+
+def with_market(event: Anomaly, name: str, *, return_pct: float, moved_with: int = 3) -> Anomaly:
+    sentence = f"With the market: {moved_with} of 3 other markets fell."
+    context = MarketContext(
+        window_s=300,
+        market_return_pct=return_pct,
+        moved_with=moved_with,
+        markets=3,
+        is_market_wide=True,
+        sentence=sentence,
+    )
+    return msgspec.structs.replace(after(event, name), context=context)
+
+
+def test_an_alert_that_came_with_the_market_begins_a_digest() -> None:
+    life, first = Life(FLOOD), on("BTC")
+    life.anomaly(first, 0)
+    life.anomaly(with_market(first, "context", return_pct=-0.9), 1)
+    life.pass_time(40)
+    assert life.rung() == [
+        (0, Event.OPENED, "BTC"),
+        (1, Event.OPENED, "context"),
+        (31, Event.ESCALATED, "context"),
+    ]
+    digest = life.said[1].digest
+    assert digest is not None
+    assert digest.title == "BTC-USDT and the market: With the market: 3 of 3 other markets fell."
+
+
+@pytest.mark.parametrize(("return_pct", "moved_with"), [(-0.2, 3), (-2.0, 1)])
+def test_a_small_move_or_few_markets_begin_none(return_pct: float, moved_with: int) -> None:
+    life, first = Life(FLOOD), on("BTC")
+    life.anomaly(first, 0)
+    life.anomaly(with_market(first, "context", return_pct=return_pct, moved_with=moved_with), 1)
+    assert all(n.digest is None for n in life.said)
+
+
+def test_a_second_flood_soon_after_goes_on_in_the_same_digest() -> None:
+    life = Life(FLOOD)
+    for number in range(3):
+        life.anomaly(falling(number), number)
+    life.pass_time(1_000)
+    for number in range(3, 6):
+        life.anomaly(falling(number), 1_000 + number)
+    digests = [n for n in life.said if n.digest and n.rings]
+    assert len({n.incident_id for n in digests}) == 1
+    assert [n.event for n in digests] == [Event.OPENED, Event.ESCALATED, Event.UPDATED]
+    assert digests[-1].alerts_total == 6
+
+
+def test_what_outlives_its_digest_is_escalated_from_then_on() -> None:
+    urgent = "route: {escalation: urgent}\nescalations: {urgent: {severity: high, levels: [{after: 5m}]}, "
+    life = Life(FLOOD.replace("escalations: {", urgent).replace("quiet: 5m", "quiet: 1m"))
+    events = [falling(number) for number in range(3)]
+    for number, event in enumerate(events):
+        life.anomaly(event, number)
+    life.anomaly(on("M00", "more", kind="whale", severity=HIGH), 100)
+    for number, event in enumerate(events):
+        life.anomaly(after(event, f"over{number}", phase=CLOSED), 200 + number)
+    life.pass_time(1_000)
+    escalated = [n for n in life.said if n.event is Event.ESCALATED and n.digest is None]
+    assert [(n.time_us, n.group) for n in escalated] == [(at(202 + 300), "M00-USDT")]
 
 
 def test_severity_rules_raise_and_lower() -> None:
