@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -28,8 +29,7 @@ BASE: Final = f"route: {{cooldown: {COOLDOWN_S}s, repeat_interval: {REPEAT_S}s, 
 RULES: Final = (
     BASE + "}",
     BASE + ", group_by: [kind], group_wait: 15s}",
-    BASE
-    + ", escalation: urgent}\nescalations: {urgent: {severity: medium, levels: [{after: 30s}, {after: 80s}]}}",
+    BASE + ", escalation: up}\nescalations: {up: {severity: medium, levels: [{after: 30s}, {after: 80s}]}}",
     BASE + "}\ninhibit: [{source: {kind: flash_crash}, target: {kind: [combined, whale]}}]",
     BASE + "}\nflood: {markets: 2, within: 30s, quiet: 60s, escalation: f}\n"
     "escalations: {f: {severity: low, levels: [{after: 10s}]}}\nresolve_after: 5m",
@@ -215,7 +215,7 @@ def test_nothing_is_told_twice_within_its_time(rules: str, happened: list[Step])
         if notification.rings and notification.event is not NotificationEvent.RESOLVED:
             rung.setdefault(notification.incident_id, []).append(notification)
     for ringing in rung.values():
-        for earlier, later in zip(ringing, ringing[1:], strict=False):
+        for earlier, later in pairwise(ringing):
             assert later.sequence > earlier.sequence
             gap_s = (later.time_us - earlier.time_us) / MICROSECONDS_PER_SECOND
             match later.event:
