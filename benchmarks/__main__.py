@@ -20,6 +20,7 @@ from benchmarks import nab as nab_benchmark
 from benchmarks import pipeline as pipeline_benchmark
 from benchmarks import pumps as pumps_benchmark
 from benchmarks import snapshots as snapshots_benchmark
+from benchmarks import spoofing as spoofing_benchmark
 from benchmarks import wash as wash_benchmark
 from benchmarks import whales as whales_benchmark
 from benchmarks import windows as windows_benchmark
@@ -145,6 +146,18 @@ def whales(plot: PlotOption = None, write: WriteOption = None) -> None:
 def manipulation(write: WriteOption = None) -> None:
     """Driven moves that are taken back: alarms on ordinary recordings, and planted ones found."""
     manipulation_benchmark.run(write=write)
+
+
+@app.command()
+def spoofing(
+    days: Annotated[float, typer.Option(min=0.1, help="of each quiet market")] = 2.0,
+    trials: Annotated[int, typer.Option(min=1, help="per market and strength")] = 20,
+    strengths: Annotated[str, typer.Option(help="in depths of ten levels, with commas")] = "1,2,3,4,6,8,12",
+    write: WriteOption = None,
+) -> None:
+    """Which spoofing and layering is found in simulated quotes, by strength, and what a quote costs."""
+    numbers = [float(number) for number in strengths.split(",")]
+    spoofing_benchmark.run(days=days, trials=trials, strengths=numbers, write=write)
 
 
 @app.command()

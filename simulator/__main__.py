@@ -53,6 +53,7 @@ Scenario = Annotated[
     list[str] | None,
     typer.Option("--scenario", help=f"NAME=PER_HOUR, again for more; there are {', '.join(SCENARIOS)}"),
 ]
+HasQuotes = Annotated[bool, typer.Option("--quotes", help="order books of Binance too, ten times a second")]
 Event = Annotated[
     list[str] | None, typer.Option("--event", help="NAME:SYMBOL:MARKET_SECOND[:STRENGTH], again for more")
 ]
@@ -135,6 +136,7 @@ def market(
     crashes_per_hour: Crashes = 1.0,
     scenario: Scenario = None,
     event: Event = None,
+    quotes: HasQuotes = False,
     first_event_after: Annotated[
         float | None, typer.Option(min=0, help="market second of a first whale; a crash follows 10 s later")
     ] = None,
@@ -157,6 +159,7 @@ def market(
             seed=seed,
             history_trades=history,
             duration_s=duration or None,
+            has_quotes=quotes,
             scenarios=scenarios,
         )
         return MarketSource(params)
@@ -193,6 +196,7 @@ def tape(
     crashes_per_hour: Crashes = 0.0,
     scenario: Scenario = None,
     event: Event = None,
+    quotes: HasQuotes = False,
 ) -> None:
     """Write a generated market as a recording, with the truth about its events, as fast as it can be drawn.
 
@@ -211,13 +215,14 @@ def tape(
             rate=rate,
             seed=seed,
             duration_s=days * SECONDS_PER_DAY,
+            has_quotes=quotes,
             scenarios=scenarios,
         )
         written = write_tape(params, folder)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(1) from error
-    sys.stdout.write(json.dumps({"trades": written.trades, "events": written.events}) + "\n")
+    sys.stdout.write(json.dumps(written._asdict()) + "\n")
 
 
 def _names(symbols: str) -> tuple[str, ...]:

@@ -1,11 +1,24 @@
 """Binance as a venue: `streams.py` and `rest.py` behind the interface that the engine knows."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cache
 
 from simulator import rest
-from simulator.source import MarketTrade, SymbolInfo
-from simulator.streams import FrameForm, Session, encode_shutdown, encode_trade, parse_target, trade_stream
+from simulator.books import BookChange, Books
+from simulator.faults import Framed
+from simulator.source import MarketBook, MarketTrade, SymbolInfo
+from simulator.streams import (
+    FrameForm,
+    Session,
+    depth_stream,
+    encode_depth,
+    encode_shutdown,
+    encode_ticker,
+    encode_trade,
+    parse_target,
+    ticker_stream,
+    trade_stream,
+)
 from simulator.tape import Tape
 from simulator.venue import Request, Response
 from simulator.venue import Session as AnySession
@@ -40,7 +53,8 @@ class Binance:
     def __init__(
         self, *, symbols: tuple[SymbolInfo, ...], tapes: Mapping[str, Tape], limiter: WeightLimiter
     ) -> None:
-        self._rest = rest.Rest(symbols=symbols, tapes=tapes, limiter=limiter)
+        self._books = Books()
+        self._rest = rest.Rest(symbols=symbols, tapes=tapes, limiter=limiter, books=self._books)
 
     def open(self, path: str) -> BinanceSession | None:
         """Return the session of a new connection, or None when there is nothing at that path."""
@@ -51,6 +65,20 @@ class Binance:
         """Return a trade as the frame that the venue would send."""
         assert isinstance(form, FrameForm)
         return encode_trade(trade, form)
+
+    def show(self, books: Iterable[MarketBook]) -> list[BookChange]:
+        """Take books, and return what changed."""
+        return [change for book in books if (change := self._books.take(book)) is not None]
+
+    def quotes(self, changes: Iterable[BookChange], session: BinanceSession) -> list[Framed]:
+        """Return the frames of what changed that a connection is to get."""
+        frames = []
+        for change in changes:
+            if session.has(depth_stream(change.symbol)):
+                frames.append(Framed(change.symbol, encode_depth(change, session.form)))
+            if change.best is not None and session.has(ticker_stream(change.symbol)):
+                frames.append(Framed(change.symbol, encode_ticker(change, session.form)))
+        return frames
 
     def heartbeats(
         self,

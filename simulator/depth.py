@@ -20,6 +20,7 @@ from simulator.arrivals import Floats, Ints
 from simulator.effects import Bools, Walls
 from simulator.executions import Block, Orders, best_bids
 from simulator.profiles import Profile, TapeShape
+from simulator.source import MarketBook
 
 LEVELS: Final = 30
 INSTANT_S: Final = 0.1
@@ -324,6 +325,25 @@ class Depth:
         at = np.flatnonzero(is_other & (out[:, 0, 0, 1] > 0))
         times_us = self._start_us + np.round((first + 1 + at) * INSTANT_S * 1e6).astype(np.int64)
         return DepthBlock(times_us, out[at, :, :, 0], out[at, :, :, 1], happened[at])
+
+
+def shown(depth: DepthBlock, profile: Profile) -> list[MarketBook]:
+    """Return books as Binance tells them."""
+    price_form, size_form = 10.0**profile.tick_decimals, 10.0**profile.step_decimals
+    sides = [
+        [
+            [
+                (f"{tick / price_form:.8f}", f"{steps / size_form:.8f}")
+                for tick, steps in zip(*row, strict=True)
+            ]
+            for row in zip(depth.ticks[:, side].tolist(), depth.steps[:, side].tolist(), strict=True)
+        ]
+        for side in (0, 1)
+    ]
+    return [
+        MarketBook(profile.symbol, time_us, bids, asks)
+        for time_us, bids, asks in zip(depth.times_us.tolist(), *sides, strict=True)
+    ]
 
 
 def usual_depth(mean_notional: float) -> float:

@@ -9,12 +9,12 @@ from typing import Final
 
 import msgspec
 
-from simulator.binance import Binance
+from simulator.binance import Binance, BinanceSession
 from simulator.coinbase import Coinbase
 from simulator.faults import FaultCommand, FaultCounts, Faults, FaultSettings, Framed, FrameFaults
 from simulator.kraken import Kraken
 from simulator.playback import Playback, Played
-from simulator.source import Injected, MarketTrade, Source
+from simulator.source import Injected, MarketBook, MarketTrade, Source
 from simulator.subscribers import Link, Subscriber
 from simulator.tape import Tape
 from simulator.venue import Request, Response, Session, Venue, VenueName
@@ -256,6 +256,7 @@ class Engine:
     def _publish(self, played: Played, now_us: int) -> None:
         for event in played.injected:
             self._on_injected(event)
+        self._show(played.books)
         if not played.trades:
             return
         self._played_total += len(played.trades)
@@ -269,6 +270,17 @@ class Engine:
         stalled = {name for name in self._symbols if self._faults.is_stalled(name, now_us=now_us)}
         for subscriber in self._subscribers:
             self._send(subscriber, trades_of[subscriber.venue], encoded, stalled)
+
+    def _show(self, books: list[MarketBook]) -> None:
+        """Tell the changes of order books to those who want quotes."""
+        venue = self._venues.get(VenueName.BINANCE)
+        if not books or not isinstance(venue, Binance):
+            return
+        changes = venue.show(books)
+        for subscriber in self._subscribers:
+            if isinstance(subscriber.session, BinanceSession):
+                frames = venue.quotes(changes, subscriber.session)
+                subscriber.link.write(list(subscriber.faults.apply(frames, self._faults.settings)))
 
     def _told(self, trades: list[MarketTrade]) -> dict[str, list[MarketTrade]]:
         """Return by venue the trades that it tells."""

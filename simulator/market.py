@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from operator import attrgetter
 
 from simulator.crowd import Crowd, MarketParams
+from simulator.depth import shown
 from simulator.executions import written
 from simulator.profiles import Profile, profile_of
-from simulator.source import Chunk, MarketTrade, SymbolInfo
+from simulator.source import Chunk, MarketBook, MarketTrade, SymbolInfo
 
 
 class MarketSource:
@@ -93,21 +94,24 @@ class _Played:
                 chunk = Chunk(
                     [trade for trade in chunk.trades if trade.event_time_us < end_us],
                     [event for event in chunk.injected if event.start_us < end_us],
+                    [book for book in chunk.books if book.time_us < end_us],
                 )
             yield chunk
             number += 1
 
     def _draw(self, number: int) -> Chunk:
-        trades, injected = self._held, []
+        trades, injected, books = self._held, [], list[MarketBook]()
         for place, drawn in self._crowd.draw(number):
             trades += written(drawn.block, place.profile, exchange=self._tellers[place.exchange])
             injected += drawn.truth
+            if drawn.depth is not None:
+                books += shown(drawn.depth, place.profile)
         trades.sort(key=attrgetter("event_time_us"))
         # What a venue tells only after the chunk's end waits, so that chunks follow each other in time.
         end_us = self._params.start_us + round((number + 1) * self._crowd.chunk_s * 1e6)
         told = [trade for trade in trades if trade.event_time_us < end_us]
         self._held = trades[len(told) :]
-        return Chunk(told, injected)
+        return Chunk(told, injected, sorted(books, key=attrgetter("time_us")))
 
 
 def _tellers(params: MarketParams) -> dict[str, str]:

@@ -1,10 +1,10 @@
 """When each trade of a source happens: source time to wall time, at any speed. The time is an argument."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from simulator.source import Injected, MarketTrade, Source
+from simulator.source import Injected, MarketBook, MarketTrade, Source
 
 MAX_BATCH_TRADES: Final = 4_000
 
@@ -16,10 +16,12 @@ class Played:
     Attributes:
         trades: in order.
         injected: events that begin with them.
+        books: in order.
     """
 
     trades: list[MarketTrade]
     injected: list[Injected]
+    books: list[MarketBook] = field(default_factory=list)
 
 
 class Playback:
@@ -40,6 +42,7 @@ class Playback:
         self._speed = speed
         self._chunks = iter(source.chunks())
         self._waiting: deque[MarketTrade] = deque()
+        self._books: deque[MarketBook] = deque()
         self._injected: list[Injected] = []
         self._wall_start_us: int | None = None
         self._offset_us = 0
@@ -82,6 +85,7 @@ class Playback:
     def take(self, *, now_us: int, limit: int = MAX_BATCH_TRADES) -> Played:
         """Return the trades that are due by now and were not returned before, at most so many."""
         trades: list[MarketTrade] = []
+        books: list[MarketBook] = []
         if self._wall_start_us is not None:
             due_us = self._source_time_us(now_us)
             while len(trades) < limit and self._fill():
@@ -90,9 +94,14 @@ class Playback:
                     break
                 self._reached_us = max(self._reached_us, event_time_us)
                 trades.append(self._waiting.popleft())
+            # Where trades wait, books wait with them.
+            until_us = self._reached_us if len(trades) == limit else due_us
+            while self._books and self._books[0].time_us <= until_us:
+                books.append(self._books.popleft())
         if self._offset_us:
             trades = [trade.shifted(self._offset_us) for trade in trades]
-        return Played(trades=trades, injected=self._begun())
+            books = [book.shifted(self._offset_us) for book in books]
+        return Played(trades=trades, injected=self._begun(), books=books)
 
     def due_in_us(self, *, now_us: int) -> int | None:
         """Return the wall time until the next trade, 0 when it is due; None when no trade is to come."""
@@ -116,6 +125,7 @@ class Playback:
                 self._is_finished = True
             else:
                 self._waiting.extend(chunk.trades)
+                self._books.extend(chunk.books)
                 self._injected += chunk.injected
         return bool(self._waiting)
 

@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
+from simulator.books import Books
 from simulator.source import MarketTrade, SymbolInfo
 from simulator.tape import Tape
 from simulator.venue import Request, Response, Statuses
@@ -39,11 +40,18 @@ class Rest:
         symbols: the markets.
         tapes: one tape per market, by the venue's name.
         limiter: of the weights.
+        books: of all markets.
     """
 
     def __init__(
-        self, *, symbols: tuple[SymbolInfo, ...], tapes: Mapping[str, Tape], limiter: WeightLimiter
+        self,
+        *,
+        symbols: tuple[SymbolInfo, ...],
+        tapes: Mapping[str, Tape],
+        limiter: WeightLimiter,
+        books: Books | None = None,
     ) -> None:
+        self._books = books or Books()
         self._symbols = {info.symbol: info for info in symbols}
         self._statuses = Statuses(tuple(self._symbols), STATUSES)
         self._tapes = tapes
@@ -79,7 +87,7 @@ class Rest:
             return _error(error.status, error.code, error.msg, headers)
         return Response(status=200, body=body, headers=headers)
 
-    def _answer(self, request: Request, market_time_us: int) -> bytes:
+    def _answer(self, request: Request, market_time_us: int) -> bytes:  # noqa: PLR0911 - one for each endpoint
         unit = 1 if request.is_microseconds else 1_000
         query = request.query
         match request.endpoint:
@@ -96,6 +104,10 @@ class Rest:
                 tape, limit, from_id = self._tape(query), _limit(query), _integer(query, "fromId")
                 trades = tape.latest(limit) if from_id is None else tape.from_id(from_id, limit)
                 return _json([_trade(trade, unit) for trade in trades])
+            case "depth":
+                self._tape(query)
+                last_id, bids, asks = self._books.whole(query["symbol"], _limit(query))
+                return _json({"lastUpdateId": last_id, "bids": bids, "asks": asks})
             case "aggTrades":
                 return _json([_agg_trade(trade, unit) for trade in self._agg_trades(query)])
             case _:

@@ -1,7 +1,7 @@
 """What the simulator plays: trades in time order, and the markets that they belong to."""
 
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -61,6 +61,30 @@ class MarketTrade(msgspec.Struct, frozen=True, gc=False):
         )
 
 
+# Prices and quantities as on the wire.
+Levels: TypeAlias = list[tuple[str, str]]
+
+
+class MarketBook(NamedTuple):
+    """A market's order book at a moment.
+
+    Attributes:
+        symbol: the venue's name of the market.
+        time_us: when.
+        bids: best first.
+        asks: best first.
+    """
+
+    symbol: str
+    time_us: int
+    bids: Levels
+    asks: Levels
+
+    def shifted(self, offset_us: int) -> "MarketBook":
+        """Return the same book at another time."""
+        return self._replace(time_us=self.time_us + offset_us)
+
+
 class Injected(msgspec.Struct, frozen=True, kw_only=True):
     """The truth about one injected event on one market, a line of the truth file.
 
@@ -107,10 +131,12 @@ class Chunk(NamedTuple):
     Attributes:
         trades: in order of event time over all markets and venues; ids increase within a market on a venue.
         injected: events that begin among these trades.
+        books: in order of time; of Binance alone.
     """
 
     trades: list[MarketTrade]
     injected: list[Injected]
+    books: Sequence[MarketBook] = ()
 
 
 class Source(Protocol):

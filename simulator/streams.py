@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
+from simulator.books import BookChange
 from simulator.source import MarketTrade
 
 MAX_STREAMS: Final = 1_024
@@ -78,6 +79,42 @@ def encode_trade(trade: MarketTrade, form: FrameForm) -> bytes:
         )
     )
     return _wrapped(trade_stream(trade.symbol), data) if form.is_combined else data
+
+
+def depth_stream(symbol: str) -> str:
+    """Return the stream's name of a book's changes (`BTCUSDT` → `btcusdt@depth@100ms`)."""
+    return f"{symbol.lower()}@depth@100ms"
+
+
+def ticker_stream(symbol: str) -> str:
+    """Return the stream's name of a book's best prices (`BTCUSDT` → `btcusdt@bookTicker`)."""
+    return f"{symbol.lower()}@bookTicker"
+
+
+def encode_depth(change: BookChange, form: FrameForm) -> bytes:
+    """Return a book's changes as the frame that the exchange would send."""
+    data = _encoder.encode(
+        {
+            "e": "depthUpdate",
+            "E": change.time_us // form.us_per_unit,
+            "s": change.symbol,
+            "U": change.first_id,
+            "u": change.last_id,
+            "b": change.bids,
+            "a": change.asks,
+        }
+    )
+    return _wrapped(depth_stream(change.symbol), data) if form.is_combined else data
+
+
+def encode_ticker(change: BookChange, form: FrameForm) -> bytes:
+    """Return a book's best prices as the frame that the exchange would send; they must have changed."""
+    assert change.best is not None, "the best prices are as before"
+    (bid, bid_quantity), (ask, ask_quantity) = change.best
+    data = _encoder.encode(
+        {"u": change.last_id, "s": change.symbol, "b": bid, "B": bid_quantity, "a": ask, "A": ask_quantity}
+    )
+    return _wrapped(ticker_stream(change.symbol), data) if form.is_combined else data
 
 
 def encode_shutdown(now_us: int, form: FrameForm) -> bytes:

@@ -16,6 +16,8 @@ WEIGHTS: Final[dict[str, int]] = {
     "trades": 25,
     "historicalTrades": 25,
     "aggTrades": 4,
+    # Of up to 1,000 levels.
+    "depth": 50,
 }
 
 

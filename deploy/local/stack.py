@@ -129,8 +129,7 @@ class Stack:
             first, addresses = self._start_simulator(environ)
             environ |= first
         supervisor = self._supervise(environ)
-        has_quotes = environ.get("PRODUCER_QUOTES", "off") not in {"", "off"}
-        for name in (*READERS, *(("quotes",) if has_quotes else ()), "producer"):
+        for name in (*READERS, *(("quotes",) if _has_quotes(environ) else ()), "producer"):
             self._tell(f"starting the {name}")
             supervisor.start(_python(name, "-m", *_COMMANDS.get(name, (name,))))
         for venue in params.also:
@@ -183,6 +182,8 @@ class Stack:
         self._simulator = supervisor
         truth = str(self._params.data_dir / "truth.jsonl")
         options = [*self._params.simulator, *(f"--venue={venue}" for venue in self._params.also)]
+        if _has_quotes(environ):
+            options.append("--quotes")
         worker = _python("simulator", "-m", "simulator", "market", "--truth", truth, *options)
         supervisor.start(worker)
         log_path = supervisor.log_path(worker)
@@ -220,3 +221,7 @@ def _addresses(log_path: Path) -> dict[str, Any]:
             found: dict[str, Any] = json.loads(line)
             return found
     return {}
+
+
+def _has_quotes(environ: Mapping[str, str]) -> bool:
+    return environ.get("PRODUCER_QUOTES", "off") not in {"", "off"}

@@ -101,6 +101,33 @@ class QuoteColumns(TradeColumns):
         joined.trade_starts = np.concatenate(([0], np.cumsum(lengths)))
         return joined
 
+    def events(self) -> list[Quote]:
+        """Return the quotes as events, with the levels that are held."""
+        return [self._event(at) for at in range(len(self))]
+
+    def _event(self, at: int) -> Quote:
+        exchange, symbol = self.venues[int(self.venue[at])]
+        bids, asks = (
+            [(price, quantity) for price, quantity in self.books[at, side, : self.counts[at, side]].tolist()]
+            for side in (0, 1)
+        )
+        traded = self.traded[self.trade_starts[at] : self.trade_starts[at + 1]].tolist()
+        return Quote(
+            exchange=exchange,
+            symbol=symbol,
+            update_id=int(self.trade_ids[at]),
+            event_time_us=int(self.times_us[at]),
+            received_time_us=int(self.received_us[at]),
+            bid=bids[0][0],
+            bid_quantity=bids[0][1],
+            ask=asks[0][0],
+            ask_quantity=asks[0][1],
+            bids=bids,
+            asks=asks,
+            is_continuous=bool(self.is_continuous[at]),
+            traded=[(price, quantity) for price, quantity in traded],
+        )
+
     def take(self, at: NDArray[np.int64]) -> Self:
         """Return the quotes at these places, in this order."""
         taken = super().take(at)

@@ -21,31 +21,6 @@ from tests.stream_crew import committed_anomalies
 PARAMS = QuoteParams(warm_up_quotes=2_000, features=QuoteFeatureParams(warm_up_s=60.0))
 
 
-def events_of(columns: QuoteColumns) -> list[Quote]:
-    quotes = []
-    for at in range(len(columns)):
-        exchange, symbol = columns.venues[int(columns.venue[at])]
-        bids, asks = ([(price, size) for price, size in side] for side in columns.books[at].tolist())
-        traded = columns.traded[columns.trade_starts[at] : columns.trade_starts[at + 1]].tolist()
-        quotes.append(
-            Quote(
-                exchange=exchange,
-                symbol=symbol,
-                update_id=int(columns.trade_ids[at]),
-                event_time_us=int(columns.times_us[at]),
-                received_time_us=int(columns.received_us[at]),
-                bid=bids[0][0],
-                bid_quantity=bids[0][1],
-                ask=asks[0][0],
-                ask_quantity=asks[0][1],
-                bids=bids,
-                asks=asks,
-                traded=[(price, quantity) for price, quantity in traded],
-            )
-        )
-    return quotes
-
-
 def worker(broker: Broker) -> Runner:
     clock = SystemClock()
     runner = Runner(
@@ -87,7 +62,7 @@ def written(broker: Broker, quotes: list[Quote]) -> int:
 
 def test_what_is_committed_is_that_of_an_undisturbed_run() -> None:
     broker, columns = MemoryBroker(partitions=3), busy("layering")
-    count = written(broker, events_of(columns))
+    count = written(broker, columns.events())
     restored = []
     for share in (0.3, 0.4):
         runner = worker(broker)
@@ -127,7 +102,7 @@ def test_what_is_no_quote_is_set_aside() -> None:
 
 def test_columns_of_events_are_those_that_they_were_made_of() -> None:
     columns = busy("spoofing")[:300]
-    again = QuoteColumns.of_quotes(events_of(columns))
+    again = QuoteColumns.of_quotes(columns.events())
     assert again.books.tolist() == columns.books.tolist()
     assert again.traded.tolist() == columns.traded.tolist()
     assert again.trade_starts.tolist() == columns.trade_starts.tolist()
