@@ -8,8 +8,8 @@ class Entry(NamedTuple):
 
     Attributes:
         name: as in `DETECTOR_ENABLED`.
-        family: `online` (learns trade by trade), `pattern` (a named market event) or `cross` (of several
-            markets).
+        family: `online` (learns trade by trade), `pattern` (a named market event), `cross` (of several
+            markets) or `quotes` (of order books).
         about: what it finds, in a few words.
         members: names of the detectors that it combines; empty when it judges by itself.
         pauses_at: level of overload from which it neither scores nor learns; 0: it never pauses.
@@ -35,6 +35,9 @@ CATALOGUE: Final = (
     Entry("wash_trading", "pattern", "volume that somebody makes by trading with himself"),
     Entry("manipulation", "pattern", "a move that one side drives and that is taken back at once"),
 )
+
+# That of quotes (`detector/quotes/`), a worker of its own.
+QUOTES: Final = (Entry("spoofing", "quotes", "large orders that are shown and taken back untraded"),)
 
 # Those of the cross-market step (`detector/cross/`), by their names in `DETECTOR_CROSS_ENABLED`.
 CROSS: Final = (

@@ -223,7 +223,8 @@ class OrderFlow:
             at = slice(*np.searchsorted(times_s, (begin_s, until_s)).tolist())
             if at.start == at.stop:
                 continue
-            here = self._held_at.setdefault((begin_s, is_ask), float(moved[at.start]))
+            # By the last order before, as that is what the wall was put beside.
+            here = self._held_at.setdefault((begin_s, is_ask), float(moved[max(at.start - 1, 0)]))
             low, high = (here - _WALL_HOLDS, here) if is_ask else (here, here + _WALL_HOLDS)
             moved[at] = np.clip(moved[at], low, high)
         return moved

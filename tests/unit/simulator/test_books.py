@@ -1,5 +1,8 @@
 """Order books as they are told: a producer's book, kept from the changes, is the simulator's."""
 
+import msgspec
+import pytest
+
 from producer.book import OrderBook
 from producer.exchanges.binance_quotes import BinanceBookRest, BinanceQuotes
 from producer.exchanges.markets import Market

@@ -119,7 +119,7 @@ def test_whales_are_where_the_truth_says() -> None:
         history_trades=0,
         scenarios=ScenarioParams(whales_per_hour=30, crashes_per_hour=0),
     )
-    trades, injected = play(params)
+    trades, injected, _ = play(params)
     assert len(injected) > 20
     assert {event.kind for event in injected} == {"whale"}
     whale_times = {(event.symbol, event.start_us) for event in injected}
@@ -154,7 +154,7 @@ def test_a_crash_falls_and_recovers_as_the_truth_says() -> None:
     params = MarketParams(
         symbols=("BTCUSDT", "ETHUSDT"), rate=20, duration_s=900, history_trades=0, scenarios=scenarios
     )
-    trades, injected = play(params)
+    trades, injected, _ = play(params)
     whale, crash = sorted(injected, key=lambda event: event.start_us)
     assert (whale.kind, whale.symbol) == ("whale", "BTCUSDT")
     assert (crash.kind, crash.symbol, crash.market) == ("flash_crash", "ETHUSDT", "ETH-USDT")
