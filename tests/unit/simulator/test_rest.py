@@ -150,7 +150,8 @@ def test_exchange_info_filters(query: dict[str, str | int], symbols: list[str]) 
         ("exchangeInfo", {"symbols": "BTCUSDT"}, 400, -1100),
         ("exchangeInfo", {"symbol": "BTCUSDT", "symbolStatus": "TRADING"}, 400, -1128),
         ("exchangeInfo", {"symbolStatus": "ASLEEP"}, 400, -1122),
-        ("depth", {"symbol": "BTCUSDT"}, 404, -1000),
+        ("klines", {"symbol": "BTCUSDT"}, 404, -1000),
+        ("depth", {"symbol": "NOPE"}, 400, -1121),
     ],
 )
 def test_wrong_requests(endpoint: str, query: dict[str, str | int], status: int, code: int) -> None:
