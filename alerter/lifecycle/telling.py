@@ -12,7 +12,15 @@ from shared.codec import content_id
 from shared.events import Alert, AlertState, Anomaly, Severity
 
 _SHOWN: Final = 20
-_MOVES: Final = ("return_", "drawdown_", "drawup_")
+# How features begin that say how far the price has come, and whether they count falls as positive.
+_MOVES: Final = {
+    "return_": 1.0,
+    "drawdown_": 1.0,
+    "run_up_": 1.0,
+    "driven_move": 1.0,
+    "spike_depth": 1.0,
+    "crash_depth": -1.0,
+}
 
 
 class Teller:
@@ -166,7 +174,12 @@ def largest_move_pct(anomaly: Anomaly, first_price: float, before: float | None)
         first_price: of its first anomaly; 0 when there is none.
         before: the largest until now.
     """
-    moves = [100.0 * value for name, value in anomaly.features.items() if name.startswith(_MOVES)]
+    moves = [
+        100.0 * sign * value
+        for name, value in anomaly.features.items()
+        for start, sign in _MOVES.items()
+        if name.startswith(start)
+    ]
     if first_price > 0 and anomaly.price > 0:
         moves.append(100.0 * (anomaly.price / first_price - 1.0))
     if before is not None:
