@@ -7,7 +7,8 @@ from statistics import quantiles
 from typing import Final
 
 from alerter.backtest.replay import Replay
-from alerter.lifecycle.incidents import IN_DIGEST, TO_BE_TOLD
+from alerter.lifecycle.floods import IN_DIGEST
+from alerter.lifecycle.incidents import TO_BE_TOLD
 from alerter.notification import Notification, NotificationEvent
 from shared.clock import MICROSECONDS_PER_SECOND
 from shared.events import Alert

@@ -5,11 +5,12 @@ the last `changes` is what a store has to write, so that a restart at any point 
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
 import msgspec
 
+from shared.codec import content_id
 from shared.events import Anomaly, Severity
 
 ALERTS: Final = "alerts"
@@ -175,6 +176,22 @@ _TYPES: Final[dict[str, type[Record]]] = {
     COMMANDS: CommandRecord,
 }
 R = TypeVar("R", bound=Record)
+
+
+def restart(incident: IncidentRecord, escalates_from_us: int) -> None:
+    """Let an incident go on as if nobody had acknowledged or snoozed it, and escalate from its beginning."""
+    incident.acknowledged, incident.author, incident.snoozed_until_us = None, "", 0
+    incident.level, incident.escalates_from_us = 0, escalates_from_us
+
+
+def opened(
+    route: str, group: Sequence[str], alert: AlertRecord, now_us: int, *, is_digest: bool = False
+) -> IncidentRecord:
+    """Return a new incident that begins with an alert."""
+    identity = content_id("incident", route, *group, alert.alert_id, now_us)
+    return IncidentRecord(
+        incident_id=identity, route=route, group=list(group), is_digest=is_digest, opened_us=now_us
+    )
 
 
 def group_key(route: str, group: Iterable[str]) -> str:

@@ -2,9 +2,17 @@
 
 from collections.abc import Iterator
 
-from alerter.lifecycle.book import INCIDENTS, SILENCES, AlertRecord, Book, IncidentRecord, SilenceRecord
-from alerter.lifecycle.incidents import Incidents, Outcome, restart
-from alerter.lifecycle.telling import Teller
+from alerter.lifecycle.book import (
+    INCIDENTS,
+    SILENCES,
+    AlertRecord,
+    Book,
+    IncidentRecord,
+    SilenceRecord,
+    restart,
+)
+from alerter.lifecycle.incidents import Incidents
+from alerter.lifecycle.telling import Outcome, Teller
 from alerter.notification import NotificationEvent
 from alerter.rules.matching import match_of
 from alerter.rules.times import utc_words

@@ -5,47 +5,28 @@ is due; a message that is there is brought up to date; an incident of which ever
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from alerter.lifecycle.book import (
-    FLOODS,
     GROUPS,
     INCIDENTS,
     AlertRecord,
     Book,
-    FloodRecord,
     GroupRecord,
     IncidentRecord,
+    opened,
+    restart,
 )
+from alerter.lifecycle.floods import Floods
 from alerter.lifecycle.holds import Hold, Holds
-from alerter.lifecycle.telling import Teller, highest
-from alerter.notification import Notification, NotificationEvent
+from alerter.lifecycle.telling import Outcome, Teller, highest
+from alerter.notification import NotificationEvent
 from alerter.rules.model import EscalationLevel
 from alerter.rules.times import duration_words
 from alerter.rules.tree import Rules
-from shared.clock import MICROSECONDS_PER_SECOND
-from shared.codec import content_id
-from shared.events import Alert, AlertState, Severity
+from shared.events import AlertState, Severity
 
 TO_BE_TOLD: Final = "to be told"
-IN_DIGEST: Final = "told in a digest"
-# What stands for the group of a digest.
-MANY: Final = ("many markets",)
-_GOES_ON_US: Final = 3_600 * MICROSECONDS_PER_SECOND
-
-
-@dataclass
-class Outcome:
-    """What is to leave the life cycle.
-
-    Attributes:
-        notifications: for people, in order.
-        alerts: for the topic `alerts`, in order.
-    """
-
-    notifications: list[Notification] = field(default_factory=list)
-    alerts: list[Alert] = field(default_factory=list)
 
 
 class Incidents:
@@ -63,12 +44,13 @@ class Incidents:
         self._book = book
         self._holds = holds
         self._teller = teller
+        self.floods = Floods(rules, book, holds, teller, self)
 
     def join(self, alert: AlertRecord, route_name: str, group: Sequence[str], now_us: int) -> IncidentRecord:
         """Return the incident that an alert belongs to on a route, a new one if there is none."""
         incident = self._book.open_incident(route_name, group)
         if incident is None:
-            incident = self._opened(route_name, group, alert, now_us)
+            incident = opened(route_name, group, alert, now_us)
         if alert.alert_id not in incident.alerts:
             incident.alerts.append(alert.alert_id)
         incident.is_stale = True
@@ -81,8 +63,8 @@ class Incidents:
         if news:
             self._tell_news(incident, news, now_us, out, waits)
         firing = [alert for alert in self._teller.members(incident) if not alert.resolved_us]
-        if not firing and not waits and not self._is_flooding(incident):
-            self._resolve(incident, now_us, out)
+        if not firing and not waits and not self.floods.holds_open(incident):
+            self.resolve(incident, now_us, out)
             return
         if incident.rings:
             self._go_on(incident, firing, now_us, out, waits)
@@ -121,31 +103,6 @@ class Incidents:
         )
         incident.is_stale, incident.shown_us = False, now_us
 
-    def spread(self, incident: IncidentRecord, alert: AlertRecord, now_us: int, out: Outcome) -> None:
-        """Put an alert that came with the whole market into a digest, though it may have been told."""
-        params, route = self._rules.file.flood, self._rules.route(incident.route)
-        if params is None or not route.flood or incident.incident_id not in self._book.incidents:
-            return
-        if self._holds.quiet(alert, incident, now_us) is not None or incident.acknowledged is not None:
-            return
-        self._flooded(incident, [alert], now_us, out, is_market_wide=True)
-
-    def end_flood(self, key: str, now_us: int, out: Outcome) -> None:
-        """Let what comes from now on ring by itself again."""
-        flood = self._book.floods[key]
-        digest = self._book.incidents.get(flood.digest)
-        self._book.drop(FLOODS, key)
-        if digest is not None:
-            self.attend(digest, now_us, out)
-
-    def _opened(
-        self, route: str, group: Sequence[str], alert: AlertRecord, now_us: int, *, is_digest: bool = False
-    ) -> IncidentRecord:
-        identity = content_id("incident", route, *group, alert.alert_id, now_us)
-        return IncidentRecord(
-            incident_id=identity, route=route, group=list(group), is_digest=is_digest, opened_us=now_us
-        )
-
     def _news(self, incident: IncidentRecord, now_us: int, waits: list[int]) -> list[AlertRecord]:
         """Return the alerts that people should hear of; note when those that are held are free."""
         free = []
@@ -170,7 +127,7 @@ class Incidents:
         is_more_of_the_same = highest(news).rank <= incident.severity.rank
         if incident.is_digest and incident.rings and is_more_of_the_same:
             # More of the same: the message that is there says so soon enough.
-            self._note_told(incident, news, now_us)
+            self.note_told(incident, news, now_us)
             incident.is_stale = True
             return
         hold = self._holds.interval(highest(news), incident, now_us)
@@ -178,7 +135,7 @@ class Incidents:
             assert hold.until_us is not None
             waits.append(hold.until_us)
             return
-        if not incident.is_digest and self._is_folded(incident, news, now_us, out):
+        if not incident.is_digest and self.floods.takes(incident, news, now_us, out):
             return
         event = NotificationEvent.UPDATED if incident.rings else NotificationEvent.OPENED
         if incident.acknowledged is not None:
@@ -205,7 +162,7 @@ class Incidents:
         incident.rings += 1
         incident.rung_us = incident.shown_us = now_us
         incident.is_stale = False
-        self._note_told(incident, news, now_us)
+        self.note_told(incident, news, now_us)
         out.notifications.append(
             self._teller.notification(
                 incident,
@@ -224,7 +181,8 @@ class Incidents:
                     self._teller.change(alert, incident, now_us=now_us, channels=to, detail=TO_BE_TOLD)
                 )
 
-    def _note_told(self, incident: IncidentRecord, news: Sequence[AlertRecord], now_us: int) -> None:
+    def note_told(self, incident: IncidentRecord, news: Sequence[AlertRecord], now_us: int) -> None:
+        """Remember that alerts were told, for the incident and for longer."""
         if not news:
             return
         group = self._book.groups.get(incident.open_key) or GroupRecord()
@@ -336,96 +294,8 @@ class Incidents:
             return self._rules.levels_of(flood.escalation if flood else "", severity)
         return self._rules.levels_of(self._rules.route(incident.route).escalation, severity)
 
-    def _is_folded(
-        self, incident: IncidentRecord, news: list[AlertRecord], now_us: int, out: Outcome
-    ) -> bool:
-        """Count what is about to ring; return whether it went into a digest instead."""
-        params = self._rules.file.flood
-        if params is None or not self._rules.route(incident.route).flood:
-            return False
-        is_market_wide = any(alert.anomaly.kind in params.kinds for alert in news)
-        return self._flooded(incident, news, now_us, out, is_market_wide=is_market_wide)
-
-    def _flooded(
-        self,
-        incident: IncidentRecord,
-        news: list[AlertRecord],
-        now_us: int,
-        out: Outcome,
-        *,
-        is_market_wide: bool,
-    ) -> bool:
-        params = self._rules.file.flood
-        assert params is not None
-        flood = self._book.floods.get(incident.route) or FloodRecord()
-        flood.recent = {m: v for m, v in flood.recent.items() if now_us - v[1] <= params.within}
-        for alert in news:
-            flood.recent[alert.anomaly.symbol] = alert.alert_id, now_us
-        flood.due_us = now_us + (params.quiet if flood.digest else params.within) + 1
-        digest = self._book.incidents.get(flood.digest)
-        if digest is None:
-            if len(flood.recent) < params.markets and not is_market_wide:
-                self._book.save(FLOODS, incident.route, flood)
-                return False
-            digest = self._begin_digest(incident, flood, news, now_us, out)
-            flood.due_us = now_us + params.quiet
-        self._book.save(FLOODS, incident.route, flood)
-        self._fold(incident, digest, news, now_us, out)
-        return True
-
-    def _begin_digest(
-        self,
-        incident: IncidentRecord,
-        flood: FloodRecord,
-        news: list[AlertRecord],
-        now_us: int,
-        out: Outcome,
-    ) -> IncidentRecord:
-        # What an earlier flood has left open goes on, and calls people again; unless that was long ago.
-        digest = self._book.open_incident(incident.route, MANY)
-        if digest is not None and now_us - digest.rung_us > _GOES_ON_US:
-            self._resolve(digest, now_us, out)
-            digest = None
-        if digest is None:
-            digest = self._opened(incident.route, MANY, news[0], now_us, is_digest=True)
-        digest.severity = Severity.LOW
-        restart(digest, 0)
-        flood.digest = digest.incident_id
-        recent = [key for key, _ in flood.recent.values() if key in self._book.alerts]
-        digest.alerts += [key for key in recent if key not in digest.alerts]
-        self._book.save(INCIDENTS, digest.incident_id, digest)
-        for other in list(self._book.incidents.values()):
-            # Those that rang a moment ago: the digest speaks for them from now on.
-            if other.route == incident.route and not other.is_digest and set(other.alerts) & {*digest.alerts}:
-                other.digest = digest.incident_id
-                self._book.save(INCIDENTS, other.incident_id, other)
-        return digest
-
-    def _fold(
-        self,
-        incident: IncidentRecord,
-        digest: IncidentRecord,
-        news: list[AlertRecord],
-        now_us: int,
-        out: Outcome,
-    ) -> None:
-        self._note_told(incident, news, now_us)
-        incident.digest = digest.incident_id
-        digest.alerts += [alert.alert_id for alert in news if alert.alert_id not in digest.alerts]
-        digest.is_stale = True
-        self.attend(digest, now_us, out)
-        for alert in news:
-            out.alerts.append(
-                self._teller.change(alert, digest, now_us=now_us, channels=digest.channels, detail=IN_DIGEST)
-            )
-
-    def _is_flooding(self, incident: IncidentRecord) -> bool:
-        if not incident.is_digest:
-            return False
-        flood = self._book.floods.get(incident.route)
-        return flood is not None and flood.digest == incident.incident_id
-
-    def _resolve(self, incident: IncidentRecord, now_us: int, out: Outcome) -> None:
+    def resolve(self, incident: IncidentRecord, now_us: int, out: Outcome) -> None:
+        """End an incident, and say so."""
         how = self._rules.file.resolved
         if incident.incident_id not in self._book.incidents and not incident.rings:
             return
@@ -443,26 +313,11 @@ class Incidents:
         if incident.incident_id in self._book.incidents:
             self._book.drop(INCIDENTS, incident.incident_id)
         if incident.is_digest:
-            self._release(incident, now_us)
-
-    def _release(self, digest: IncidentRecord, now_us: int) -> None:
-        """Let those speak for themselves again of whom a digest has told."""
-        for other in list(self._book.incidents.values()):
-            if other.digest == digest.incident_id:
-                other.digest = ""
-                restart(other, now_us if other.escalates_from_us else 0)
-                other.due_us = now_us
-                self._book.save(INCIDENTS, other.incident_id, other)
+            self.floods.release(incident, now_us)
 
     def _is_quiet(self, incident: IncidentRecord, now_us: int) -> bool:
         members = self._teller.members(incident)
         return all(self._holds.quiet(alert, incident, now_us) is not None for alert in members)
-
-
-def restart(incident: IncidentRecord, escalates_from_us: int) -> None:
-    """Let an incident go on as if nobody had acknowledged or snoozed it, and escalate from its beginning."""
-    incident.acknowledged, incident.author, incident.snoozed_until_us = None, "", 0
-    incident.level, incident.escalates_from_us = 0, escalates_from_us
 
 
 def is_news(alert: AlertRecord, incident: IncidentRecord) -> bool:

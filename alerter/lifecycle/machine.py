@@ -23,8 +23,8 @@ from alerter.lifecycle.book import (
 )
 from alerter.lifecycle.commands import Commands
 from alerter.lifecycle.holds import Holds
-from alerter.lifecycle.incidents import Incidents, Outcome, is_news
-from alerter.lifecycle.telling import Teller, largest_move_pct
+from alerter.lifecycle.incidents import Incidents, is_news
+from alerter.lifecycle.telling import Outcome, Teller, largest_move_pct
 from alerter.rules.matching import labels_of
 from alerter.rules.tree import Rules
 from shared.clock import MICROSECONDS_PER_SECOND
@@ -117,7 +117,7 @@ class Lifecycle:
         reasons = [self._attended(alert, incident, now_us, out) for incident in incidents]
         if self._is_market_wide(anomaly) and not alert.resolved_us:
             for joined in incidents:
-                self._incidents.spread(joined, alert, now_us, out)
+                self._incidents.floods.spread(joined, alert, now_us, out)
         for key in sorted(self._book.incidents):
             other = self._book.incidents.get(key)
             if other is not None and alert.alert_id in other.alerts and other not in incidents:
@@ -155,7 +155,7 @@ class Lifecycle:
         elif section == ALERTS:
             self._on_alert_due(self._book.alerts[key], now_us, out)
         elif section == FLOODS:
-            self._incidents.end_flood(key, now_us, out)
+            self._incidents.floods.end(key, now_us, out)
         else:
             assert section in {GROUPS, SILENCES, COMMANDS}
             self._book.drop(section, key)

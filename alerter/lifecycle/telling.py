@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from alerter.lifecycle.book import AlertRecord, Book, IncidentRecord
@@ -21,6 +22,19 @@ _MOVES: Final = {
     "spike_depth": 1.0,
     "crash_depth": -1.0,
 }
+
+
+@dataclass
+class Outcome:
+    """What is to leave the life cycle.
+
+    Attributes:
+        notifications: for people, in order.
+        alerts: for the topic `alerts`, in order.
+    """
+
+    notifications: list[Notification] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
 
 
 class Teller:
