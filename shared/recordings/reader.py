@@ -47,7 +47,9 @@ def _sources(paths: Iterable[Path]) -> list[Iterator[Trade]]:
     own: list[Path] = []
     for path in paths:
         if path.is_dir():
-            own += sorted((path / "trades" if (path / "trades").is_dir() else path).rglob("*.parquet"))
+            within = path / "trades" if (path / "trades").is_dir() else path
+            # A tape's quotes lie beside its trades.
+            own += sorted(file for file in within.rglob("*.parquet") if file.name != "quotes.parquet")
         elif _starts_with(path, parquet.MAGIC):
             own.append(path)
         elif zipfile.is_zipfile(path):

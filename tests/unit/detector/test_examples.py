@@ -19,6 +19,7 @@ import pytest
         "detector.patterns.manipulation",
         "detector.patterns.pump_dump",
         "detector.patterns.wash_trading",
+        "detector.quotes.spoofing",
         "detector.evaluation.matching",
     ],
 )

@@ -14,7 +14,7 @@ from shared import topics
 from shared.clock import ManualClock
 from shared.codec import decode
 from shared.errors import ExchangeUnavailableError
-from shared.events import Quote
+from shared.events import Quote, Trade
 from shared.stream.memory import MemoryBroker, MemoryProducer
 
 SYMBOL = "BTC-USDT"
@@ -181,3 +181,40 @@ def test_a_book_is_asked_for_until_it_can_be_used(world: World, monkeypatch: pyt
     asyncio.run(run())
     assert [quote.update_id for quote in world.published()] == [10]
     assert world.wanted() == 0
+
+
+def trade(price: float, *, is_sale: bool, at_us: int, symbol: str = SYMBOL) -> Trade:
+    return Trade("binance", symbol, at_us, price, 2.0, is_sale, at_us, at_us)
+
+
+def test_what_traded_is_told_once_with_the_next_quote(world: World) -> None:
+    world.quotes.on_trades([trade(100.0, is_sale=True, at_us=1)])
+    world.ticker(5)
+    world.quotes.on_trades([trade(99.0, is_sale=True, at_us=6), trade(101.0, is_sale=False, at_us=6)])
+    world.quotes.on_trades([trade(7.0, is_sale=False, at_us=6, symbol="NO-QUOTES")])
+    world.ticker(7)
+    world.ticker(8)
+    assert [quote.traded for quote in world.published()] == [[], [(99.0, -2.0), (101.0, 2.0)], []]
+
+
+def test_what_traded_long_before_is_not_told(world: World) -> None:
+    last_id = 10_000_000
+    world.update(last_id, last_id + 1)
+    world.quotes.on_snapshot(SYMBOL, snapshot(last_id))
+    world.quotes.on_trades(
+        [trade(99.0, is_sale=True, at_us=last_id - 3_000_000), trade(98.0, is_sale=True, at_us=last_id)]
+    )
+    world.update(last_id + 2, last_id + 2, [(99.5, 3.0)])
+    assert world.published()[-1].traded == [(98.0, -2.0)]
+
+
+def test_trades_of_quotes_that_are_dropped_are_dropped_with_them(world: World) -> None:
+    world.ticker(5)
+    world.producer.is_full = True
+    world.quotes.on_trades([trade(99.0, is_sale=True, at_us=6)])
+    world.publisher.publish_trades([trade(99.0, is_sale=True, at_us=6)])
+    world.ticker(7)
+    world.producer.is_full = False
+    world.publisher.pump()
+    world.ticker(8)
+    assert [(quote.traded, quote.is_continuous) for quote in world.published()] == [([], False), ([], False)]

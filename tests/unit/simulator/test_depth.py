@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shared.recordings import read
 from shared.recordings.quotes import read_quotes
 from simulator.crowd import MarketParams
 from simulator.scenarios import ScenarioParams, Scheduled
@@ -76,3 +77,5 @@ def test_a_tape_holds_quotes_where_they_are_asked_for(tmp_path: Path) -> None:
     written = write_tape(params, tmp_path)
     assert written.quotes > 500
     assert sum(map(len, read_quotes([tmp_path / "quotes.parquet"]))) == written.quotes
+    # As a folder it is one of trades.
+    assert sum(map(len, read([tmp_path]))) == written.trades
