@@ -11,6 +11,7 @@ from shared import pictures
 
 _COLUMNS: Final = 2
 _PANEL_PX: Final = 290
+_TITLE_PX: Final = 15
 _COLOURS: Final = (pictures.BLUE, pictures.RED, pictures.GREEN, pictures.PURPLE)
 _MARKS: Final = ("circle", "square", "diamond", "cross")
 _TICKS: Final = tuple(part * 10.0**power for power in range(-3, 4) for part in (1, 2, 5))
@@ -56,6 +57,7 @@ def draw(path: Path, panels: Iterable[Panel]) -> None:
     )
     title = "What is found of events hidden in simulated markets"
     pictures.style(figure, title=title, height_px=100 + _PANEL_PX * rows)
+    figure.update_annotations(font_size=_TITLE_PX)
     for number, panel in enumerate(shown):
         _panel(figure, panel, row=number // _COLUMNS + 1, column=number % _COLUMNS + 1)
     pictures.write(figure, path)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.curve_picture import Panel, Point, draw
-from benchmarks.curves import COURSES, Course, Curve, reached_at, tally
+from benchmarks.curves import COURSES, Course, Curve, rate_row, reached_at, tally
 from benchmarks.staged import Played
 from detector.evaluation.events import Alarm, Span, Watch
 from detector.evaluation.matching import Tally
@@ -72,6 +72,14 @@ def test_events_of_a_strength_add_up() -> None:
     assert [(p.strength, p.recall) for p in curve.points] == [(4.0, 0.0), (8.0, 0.75)]
     assert curve.points[0].low == 0.0
     assert curve.points[1].low < 0.75 < curve.points[1].high < 1.0
+
+
+def test_alarms_are_counted_per_market_and_day_and_on_the_market_with_most() -> None:
+    places = [("binance", "A-USDT"), ("binance", "A-USDT"), ("coinbase", "A-USDT"), ("all", "ALL-MARKETS")]
+    alarms = [Alarm("whale", *place, number * SECOND) for number, place in enumerate(places)]
+    row = rate_row("whale", alarms, days=2.0, market_days=4.0)
+    assert (row.values["alarms"], row.values["a day"], row.values["most on one"]) == (4, 1.0, 1.0)
+    assert row.values["from"] < 1.0 < row.values["to"]
 
 
 def test_where_a_curve_reaches_a_share_is_interpolated_by_ratio() -> None:
