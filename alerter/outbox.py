@@ -47,7 +47,7 @@ class Delivery:
     Attributes:
         notification: what is to be told.
         channel: where.
-        thread_ref: the channel's id of the incident's first message; empty when there is none yet.
+        thread_ref: the channel's id of the incident's message; empty when there is none yet.
         attempts: tried so far, this one included.
         created_us: when it was decided.
     """
@@ -322,7 +322,8 @@ def _thread_ref(session: Session, row: DeliveryRow) -> str:
             DeliveryRow.state == DeliveryState.SENT,
             DeliveryRow.message_ref != "",
         )
-        .order_by(DeliveryRow.sequence)
+        # The latest: when somebody has deleted the message, what rang next has made another one.
+        .order_by(DeliveryRow.sequence.desc())
         .limit(1)
     )
     return session.scalars(query).one_or_none() or ""

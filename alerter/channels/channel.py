@@ -31,11 +31,11 @@ class Channel(Protocol):
 
         Args:
             notification: what is to be told, or what the message is to say from now on.
-            thread_ref: the service's reference to the first message about the same incident; empty when there
-                is none, and then a notification that does not ring has to make one.
+            thread_ref: the latest reference that was returned for the same incident; empty when there is
+                none, and then a notification that does not ring has to make a message.
 
         Returns:
-            The service's reference to the message, empty where it gives none.
+            The service's reference to the incident's message, empty where it gives none.
 
         Raises:
             DeliveryRetriableError: it may work later; or nobody knows whether it worked.

@@ -75,7 +75,7 @@ class _Handler(StreamRequestHandler):
 
     def handle(self) -> None:
         self.recipients: list[str] = []
-        self.encrypted = False
+        self.secured: ssl.SSLSocket | None = None
         self.say("220 sink")
         while line := self.rfile.readline():
             words = line.decode().split()
@@ -83,7 +83,10 @@ class _Handler(StreamRequestHandler):
             if verb == "QUIT":
                 self.say("221 bye")
                 return
-            if verb in self.sink.refusals:
+            if verb == "STARTTLS":
+                if not self.encrypt():
+                    return
+            elif verb in self.sink.refusals:
                 self.say(self.sink.refusals[verb])
             else:
                 self.obey(verb, words)
@@ -91,10 +94,8 @@ class _Handler(StreamRequestHandler):
     def obey(self, verb: str, words: list[str]) -> None:
         match verb:
             case "EHLO":
-                offers = ["STARTTLS"] if self.sink.tls and not self.encrypted else ["AUTH PLAIN"]
-                self.say(*(f"250-{offer}" for offer in offers), "250 SIZE 1000000")
-            case "STARTTLS":
-                self.encrypt()
+                offers = ["STARTTLS"] if self.sink.tls and self.secured is None else ["AUTH PLAIN"]
+                self.say("250-sink", *(f"250-{offer}" for offer in offers), "250 SIZE 1000000")
             case "AUTH":
                 expected = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
                 self.say("235 welcome" if words[-1] == expected else "535 5.7.8 wrong password")
@@ -106,12 +107,21 @@ class _Handler(StreamRequestHandler):
             case _:
                 self.say("250 ok")
 
-    def encrypt(self) -> None:
+    def encrypt(self) -> bool:
+        """Return whether the client trusts us enough to go on."""
         assert self.sink.tls is not None
         self.say("220 go ahead")
-        self.request = self.sink.tls.wrap_socket(self.request, server_side=True)
-        self.rfile, self.wfile = self.request.makefile("rb"), self.request.makefile("wb", buffering=0)
-        self.encrypted = True
+        try:
+            self.secured = self.sink.tls.wrap_socket(self.request, server_side=True)
+        except OSError:
+            return False
+        self.rfile, self.wfile = self.secured.makefile("rb"), self.secured.makefile("wb")
+        return True
+
+    def finish(self) -> None:
+        super().finish()
+        if self.secured is not None:
+            self.secured.close()
 
     def data(self) -> None:
         self.say("354 go ahead")
@@ -121,8 +131,9 @@ class _Handler(StreamRequestHandler):
         if "END" in self.sink.refusals:
             self.say(self.sink.refusals["END"])
             return
-        self.sink.take(b"".join(lines), self.recipients, is_encrypted=self.encrypted)
+        self.sink.take(b"".join(lines), self.recipients, is_encrypted=self.secured is not None)
         self.say("250 taken")
 
     def say(self, *lines: str) -> None:
         self.wfile.write("".join(f"{line}\r\n" for line in lines).encode())
+        self.wfile.flush()

@@ -16,10 +16,12 @@ import math
 import re
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 from shared.clock import MICROSECONDS_PER_SECOND, Clock
@@ -356,7 +358,8 @@ class SocketServer:
         self._acknowledged = acknowledged
         self._connections: list[ServerConnection] = []
         self._sent = 0
-        self._server = serve(self._serve, "127.0.0.1", 0)
+        # slack-sdk's client answers no close frame, so waiting for one is in vain.
+        self._server = serve(self._serve, "127.0.0.1", 0, close_timeout=0.1)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
@@ -379,8 +382,10 @@ class SocketServer:
 
     def drop(self) -> None:
         """Cut the connections, as Slack does every few hours."""
-        for connection in list(self._connections):
-            connection.close()
+        dropped, self._connections[:] = list(self._connections), []
+        for connection in dropped:
+            with suppress(ConnectionClosed):
+                connection.close()
 
     def close(self) -> None:
         """End it."""
@@ -391,10 +396,10 @@ class SocketServer:
     def _serve(self, connection: ServerConnection) -> None:
         connection.send(json.dumps({"type": "hello", "num_connections": 1}))
         self._connections.append(connection)
-        try:
+        with suppress(ConnectionClosed):
             for received in connection:
                 self._acknowledged.append(json.loads(received)["envelope_id"])
-        finally:
+        if connection in self._connections:
             self._connections.remove(connection)
 
 

@@ -4,6 +4,7 @@ import json
 import threading
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -193,8 +194,10 @@ class StandIn:
                 self.send_header("Content-Length", str(len(reply.body)))
                 for name, value in reply.headers.items():
                     self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(reply.body)
+                # Whoever asked may have given up meanwhile.
+                with suppress(ConnectionError):
+                    self.end_headers()
+                    self.wfile.write(reply.body)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's signature
                 """Stay silent."""
