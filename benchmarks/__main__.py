@@ -11,6 +11,7 @@ import typer
 
 from benchmarks import arbitrage as arbitrage_benchmark
 from benchmarks import calibration as calibration_benchmark
+from benchmarks import charts as charts_benchmark
 from benchmarks import crashes as crashes_benchmark
 from benchmarks import curves as curves_benchmark
 from benchmarks import engine as engine_benchmark
@@ -134,6 +135,16 @@ def wash(
 def crashes(plot: PlotOption = None, write: WriteOption = None) -> None:
     """Flash crashes found, how soon, and alarms where there are none, on recordings and minute bars."""
     crashes_benchmark.run(plot=plot, write=write)
+
+
+@app.command()
+def charts(
+    rounds: Annotated[int, typer.Option(min=1, help="medians are shown")] = 15,
+    plot: PlotOption = None,
+    write: WriteOption = None,
+) -> None:
+    """How long the picture of an alert takes to draw, and how heavy it is."""
+    charts_benchmark.run(rounds=rounds, picture=plot, write=write)
 
 
 @app.command()
