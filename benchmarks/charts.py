@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from alerter.charts import Moment, draw
 from benchmarks.report import Row, show
 from shared.clock import MICROSECONDS_PER_SECOND
@@ -33,16 +35,24 @@ def run(*, rounds: int, picture: Path | None, write: Path | None) -> None:
     if not path.is_file():
         raise TapewatchError(f"{path} is not there; set REAL_DATA_DIR")
     trades = [trade for batch in read([path]) for trade in batch]
-    lowest = min(trades, key=lambda trade: trade.price)
+    steepest = _steepest(trades)
     quarter = trades[len(trades) // 4]
     rows = [
-        _row("the crash", trades, lowest, rounds),
+        _row("the crash", trades, steepest, rounds),
         _row("a calm stretch", trades, quarter, rounds),
     ]
     if picture is not None:
-        picture.write_bytes(_drawn(_around(trades, lowest), lowest))
+        picture.write_bytes(_drawn(_around(trades, steepest), steepest))
     note = f"The picture of an alert: seven minutes of {RECORDING.stem}, median of {rounds} rounds"
     show("charts", rows, note=note, write=write)
+
+
+def _steepest(trades: Sequence[Trade]) -> Trade:
+    """Return the trade that lies furthest below the price of two minutes before."""
+    times = np.array([trade.event_time_us for trade in trades])
+    prices = np.array([trade.price for trade in trades])
+    before = prices[np.searchsorted(times, times - _AFTER_US)]
+    return trades[int(np.argmin(prices / before))]
 
 
 def _row(name: str, trades: Sequence[Trade], event: Trade, rounds: int) -> Row:
@@ -66,7 +76,7 @@ def _drawn(trades: Sequence[Trade], event: Trade) -> bytes:
         trades,
         Moment(
             title=f"CRITICAL: flash crash on {event.symbol} ({event.exchange})",
-            subtitle="2025-10-10, the lowest price of the day",
+            subtitle="2025-10-10, the steepest fall within two minutes",
             since_us=event.event_time_us - _BEFORE_US,
             until_us=event.event_time_us + _AFTER_US,
             opened_us=event.event_time_us - _AFTER_US,
