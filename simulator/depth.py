@@ -16,11 +16,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from numba import njit
 
+from shared import kernel_cache
 from simulator.arrivals import Floats, Ints
 from simulator.effects import Bools, Walls
 from simulator.executions import Block, Orders, best_bids
 from simulator.profiles import Profile, TapeShape
 from simulator.source import MarketBook
+
+kernel_cache.install()
 
 LEVELS: Final = 30
 INSTANT_S: Final = 0.1

@@ -24,9 +24,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from shared import kernel_cache
 from shared.errors import PrerequisiteError
 from shared.stream.raw_memory import call_at, copy_bytes, load_at
 from shared.stream.records import PADDING, Records
+
+kernel_cache.install()
 
 # Version of librdkafka, and size of confluent_kafka's consumer object, that the tests have run with.
 _VERIFIED: Final = frozenset({(0x021000FF, 176)})

@@ -14,12 +14,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from shared import kernel_cache
 from shared.codec import decode
 from shared.errors import InvalidRecordError
 from shared.events import Trade
 from shared.stream.columns import TradeColumns
 from shared.stream.raw_memory import low_zeros, word_at
 from shared.stream.records import PADDING, Records
+
+kernel_cache.install()
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Ints: TypeAlias = NDArray[np.int64]
