@@ -8,6 +8,7 @@ the limiter would hold back every chat, forget the wait in a restart, and log ea
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ _GONE: Final = ("message to edit not found", "message can't be edited", "message
 _NO_CHAT: Final = ("chat not found", "not enough rights", "have no rights", "need administrator rights")
 _NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
 _CONNECTIONS: Final = 16
+_MINUTE_S: Final = 60.0
 _DETAIL: Final = 200
 
 
@@ -131,9 +133,23 @@ class TelegramChat:
 
     def __init__(self, bot: TelegramBot, *, chat_id: str) -> None:
         self.name = f"telegram:{chat_id}"
-        self.min_interval_s = bot.params.min_interval_s
         self._bot = bot
         self._chat_id = chat_id
+        # A private chat has a positive number; groups and channels have a limit of their own.
+        a_minute = 0 if chat_id.isdecimal() else bot.params.per_minute_and_group
+        self._latest_s: deque[float] = deque(maxlen=a_minute)
+
+    @property
+    def min_interval_s(self) -> float:
+        """Least time until the next message.
+
+        A group's limit is kept by waiting between messages: the library's limiter would wait within a call,
+        longer than an attempt may take.
+        """
+        base_s = self._bot.params.min_interval_s
+        if not self._latest_s or len(self._latest_s) < (self._latest_s.maxlen or 0):
+            return base_s
+        return max(base_s, self._latest_s[0] + _MINUTE_S - self._latest_s[-1])
 
     async def send(self, notification: Notification, *, thread_ref: str) -> str:
         """Send or edit the incident's message; returns its id.
@@ -151,7 +167,8 @@ class TelegramChat:
                 # Somebody has deleted it, so what rings begins anew.
                 return await self._post(notification)
             # An edit counts like a message, and a chat takes one a second.
-            await asyncio.sleep(self.min_interval_s)
+            await asyncio.sleep(self._bot.params.min_interval_s)
+            self._count()
             await self._bot.api.send_message(
                 chat_id=self._chat_id,
                 text=telegram_reply_html(notification),
@@ -164,6 +181,7 @@ class TelegramChat:
     async def tell(self, text: str) -> None:
         """Send a text."""
         with self._translated():
+            self._count()
             await self._bot.api.send_message(
                 chat_id=self._chat_id, text=clean(text, _DETAIL * 4), link_preview_options=_NO_PREVIEW
             )
@@ -172,7 +190,11 @@ class TelegramChat:
         """Close the bot's connections."""
         await self._bot.close()
 
+    def _count(self) -> None:
+        self._latest_s.append(asyncio.get_running_loop().time())
+
     async def _post(self, notification: Notification) -> str:
+        self._count()
         message = await self._bot.api.send_message(
             chat_id=self._chat_id,
             text=telegram_html(notification),
@@ -184,6 +206,7 @@ class TelegramChat:
 
     async def _edit(self, notification: Notification, message_id: int) -> bool:
         """Bring a message up to date; return whether it is still there."""
+        self._count()
         try:
             await self._bot.api.edit_message_text(
                 chat_id=self._chat_id,

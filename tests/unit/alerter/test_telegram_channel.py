@@ -275,3 +275,24 @@ def test_what_came_from_outside_is_escaped(telegram: TelegramServer) -> None:
     asyncio.run(tell_all(telegram, evil, notification(event=NotificationEvent.ESCALATED, reason="<i>")))
     assert "<b>X</b>&-USDT" in telegram.messages[0].text
     assert "</b><a href='http://x'>click</a> & more" in telegram.messages[0].text
+
+
+@pytest.mark.parametrize(("chat_id", "waits"), [("-100200", True), ("@tape", True), ("1001", False)])
+def test_a_groups_limit_is_kept_between_messages(
+    telegram: TelegramServer, chat_id: str, *, waits: bool
+) -> None:
+    async def intervals() -> list[float]:
+        params = TelegramParams(
+            token=TOKEN, api_url=telegram.url, min_interval_s=0.0, per_minute_and_group=3, per_second=0
+        )
+        chat = TelegramChat(TelegramBot(params), chat_id=chat_id)
+        found = []
+        for _ in range(3):
+            await chat.send(notification(), thread_ref="")
+            found.append(chat.min_interval_s)
+        await chat.close()
+        return found
+
+    first, second, third = asyncio.run(intervals())
+    assert first == second == 0.0
+    assert (50.0 < third <= 60.0) is waits
