@@ -33,7 +33,9 @@ class Receiver(StandIn):
     def answer(self, request: Request) -> Reply:
         """Take it."""
         self.requests.append(request)
-        return as_json(self.status, {"you_sent": request.path})
+        # Of use to a client that follows redirections, which ours must not.
+        headers = {"Location": "/elsewhere"} if self.status == 302 else {}
+        return as_json(self.status, {"you_sent": request.path}, headers)
 
     def rate_limited(self, retry_after_s: int) -> Reply:
         """Ask to wait."""

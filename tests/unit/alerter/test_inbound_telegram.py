@@ -11,13 +11,17 @@ from PIL import Image
 from alerter.app import AlerterParams
 from alerter.channels.configured import ChannelsParams, build_channels
 from alerter.channels.telegram import TelegramParams
+from alerter.inbound.desk import Desk
 from alerter.inbound.lease import Lease
-from alerter.inbound.service import InboundParams
+from alerter.inbound.service import InboundParams, TelegramThread
 from alerter.inbound.telegram import LEASE, TelegramInboundParams
+from alerter.pictures import Pictures
 from alerter.sender import SenderParams
+from alerter.tape import Tape
 from shared import topics
 from shared.clock import ManualClock, SystemClock
 from shared.codec import decode, encode
+from shared.errors import BrokerRetriableError
 from shared.events import AlertAction, AlertCommand, Anomaly, Trade
 from shared.store.database import Database
 from shared.stream.broker import TopicPartition
@@ -256,3 +260,69 @@ def test_a_lease_is_one_holders_until_it_runs_out(database: Database) -> None:
     second.release()
     first.release()
     assert first.hold()
+
+
+def test_what_could_not_be_published_is_excused_and_counts_when_it_is_said_again(
+    database: Database, telegram: TelegramServer
+) -> None:
+    clock = SystemClock()
+    published: list[AlertCommand] = []
+    failures = [BrokerRetriableError("flush", detail="the broker is away")] * 2
+
+    def publish_or_fail(command: AlertCommand) -> None:
+        if failures:
+            raise failures.pop()
+        published.append(command)
+
+    desk = Desk(
+        database=database,
+        publish=publish_or_fail,
+        pictures=Pictures(Tape(database, None, clock=clock), clock),
+        status=list,
+        clock=clock,
+    )
+    params = TelegramParams(token=telegram.token, api_url=telegram.url)
+    lease = Lease(database, name=LEASE, holder="1", length_s=60, clock=clock)
+    inbound = TelegramInboundParams(telegram=params, chats=(CHAT,), poll_s=1)
+    thread = TelegramThread(inbound, desk=desk, lease=lease, clock=clock)
+    thread.start()
+    try:
+        telegram.press_data(CHAT, 1, "ack:0:abc")
+        telegram.say(CHAT, "/mute 1h")
+        wait_for(lambda: bool(telegram.toasts and telegram.messages))
+        telegram.press_data(CHAT, 1, "ack:0:abc")
+        wait_for(lambda: len(telegram.toasts) == 2)
+    finally:
+        thread.stop()
+    thread.check()
+    assert telegram.toasts[0].is_alert
+    assert "did not work" in telegram.toasts[0].text
+    assert "did not work" in telegram.messages[0].text
+    assert [command.target for command in published] == ["abc"]
+
+
+def test_a_token_that_is_revoked_is_told_as_a_fault_and_does_not_end_the_reading(
+    database: Database, telegram: TelegramServer
+) -> None:
+    clock = SystemClock()
+    telegram.is_token_revoked = True
+    desk = Desk(
+        database=database,
+        publish=lambda _command: None,
+        pictures=Pictures(Tape(database, None, clock=clock), clock),
+        status=list,
+        clock=clock,
+    )
+    params = TelegramParams(token=telegram.token, api_url=telegram.url)
+    lease = Lease(database, name=LEASE, holder="1", length_s=60, clock=clock)
+    thread = TelegramThread(
+        TelegramInboundParams(telegram=params, chats=(CHAT,)), desk=desk, lease=lease, clock=clock
+    )
+    thread.start()
+    try:
+        wait_for(lambda: bool(thread.fault))
+    finally:
+        thread.stop()
+    thread.check()
+    assert thread.fault.startswith("reading from Telegram: InvalidToken")
+    assert telegram.token not in thread.fault
