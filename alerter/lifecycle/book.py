@@ -210,7 +210,7 @@ class Book:
         self.silences: dict[str, SilenceRecord] = {}
         self.commands: dict[str, CommandRecord] = {}
         self._open: dict[str, str] = {}
-        self._firing: dict[str, set[str]] = {}
+        self._firing: dict[str, set[str]] = {}  # by market
         self._changed: dict[str, None] = {}
         self._due: list[tuple[int, str]] = []
 
@@ -226,7 +226,7 @@ class Book:
         record = self._shelf(section).pop(key)
         self._changed[section + _SEPARATOR + key] = None
         if isinstance(record, AlertRecord):
-            self._firing[record.anomaly.kind].discard(key)
+            self._firing[record.anomaly.symbol].discard(key)
         if isinstance(record, IncidentRecord) and self._open.get(record.open_key) == key:
             del self._open[record.open_key]
 
@@ -234,13 +234,13 @@ class Book:
         """Return the incident of a group that is going on, if there is one."""
         return self.incidents.get(self._open.get(group_key(route, group), ""))
 
-    def firing_kinds(self) -> list[str]:
-        """Return the kinds of which an alert fires."""
-        return sorted(kind for kind, keys in self._firing.items() if keys)
-
-    def firing(self, kind: str) -> list[AlertRecord]:
-        """Return the alerts of a kind that fire, in the order of ids."""
-        return [self.alerts[key] for key in sorted(self._firing.get(kind, ()))]
+    def firing(self, market: str | None) -> Iterator[AlertRecord]:
+        """Yield the alerts that fire, of one market or of all, in the order of ids."""
+        if market is not None:
+            keys = sorted(self._firing.get(market, ()))
+        else:
+            keys = sorted(key for found in self._firing.values() for key in found)
+        return (self.alerts[key] for key in keys)
 
     def due_us(self) -> int | None:
         """Return when the next record is due."""
@@ -289,7 +289,7 @@ class Book:
         if isinstance(record, IncidentRecord):
             self._open[record.open_key] = key
         elif isinstance(record, AlertRecord):
-            firing = self._firing.setdefault(record.anomaly.kind, set())
+            firing = self._firing.setdefault(record.anomaly.symbol, set())
             if record.resolved_us:
                 firing.discard(key)
             else:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from alerter.lifecycle.book import AlertRecord, Book, GroupRecord, IncidentRecord, SilenceRecord
-from alerter.rules.matching import Labels, labels_of, match_of
+from alerter.rules.matching import Labels, Match, labels_of, match_of
 from alerter.rules.times import duration_words, utc_words
 from alerter.rules.tree import Route, Rules
 from shared.clock import MICROSECONDS_PER_SECOND
@@ -42,6 +42,7 @@ class Holds:
     def __init__(self, rules: Rules, book: Book) -> None:
         self._rules = rules
         self._book = book
+        self._matches: dict[str, Match] = {}
 
     @property
     def market_kinds(self) -> tuple[str, ...]:
@@ -113,17 +114,23 @@ class Holds:
         matching = (
             silence
             for silence in self._book.silences.values()
-            if silence.start_us <= now_us < silence.until_us and match_of(silence.matchers).matches(found)
+            if silence.start_us <= now_us < silence.until_us and self._match(silence).matches(found)
         )
         # The one that lasts longest, so that it is looked at again once and not for each of several.
         return max(matching, key=lambda s: (s.until_us, s.silence_id), default=None)
 
+    def _match(self, silence: SilenceRecord) -> Match:
+        # A silence never changes, and reading its patterns costs more than using them.
+        if silence.silence_id not in self._matches:
+            self._matches[silence.silence_id] = match_of(silence.matchers)
+        return self._matches[silence.silence_id]
+
     def _inhibitor(self, alert: AlertRecord, found: Labels) -> AlertRecord | None:
-        rules = [rule for rule in self._rules.file.inhibit if rule.target.matches(found)]
-        for kind in self._book.firing_kinds() if rules else ():
-            if not any(rule.source.may_be(kind) for rule in rules):
+        for rule in self._rules.file.inhibit:
+            if not rule.target.matches(found):
                 continue
-            for other in self._book.firing(kind):
-                if other.alert_id != alert.alert_id and self._rules.file.inhibits(labels(other), found):
+            # With the market among what must be equal, which is usual, there are few to look at.
+            for other in self._book.firing(found.market if "market" in rule.equal else None):
+                if other.alert_id != alert.alert_id and rule.applies(labels(other), found):
                     return other
         return None

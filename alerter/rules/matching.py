@@ -8,6 +8,7 @@ matter.
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Annotated, Final, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -75,10 +76,6 @@ class Match(BaseModel):
             and _fits_severity(self.severity, labels.severity)
         )
 
-    def may_be(self, kind: str) -> bool:
-        """Return whether an alert of this kind may be meant."""
-        return _fits(self.kind, kind)
-
     def words(self) -> str:
         """Return the patterns as one text, which names a route that has no name."""
         parts = [f"{name}={'|'.join(patterns)}" for name, patterns in self if patterns]
@@ -94,7 +91,8 @@ def match_of(matchers: Mapping[str, Sequence[str]]) -> Match:
     return Match.model_validate({label: list(patterns) for label, patterns in matchers.items()})
 
 
-def _fits(patterns: Sequence[str], text: str) -> bool:
+@lru_cache(maxsize=65_536)
+def _fits(patterns: tuple[str, ...], text: str) -> bool:
     wanted = [pattern for pattern in patterns if not pattern.startswith(_NOT)]
     unwanted = [pattern[1:] for pattern in patterns if pattern.startswith(_NOT)]
     if any(fnmatchcase(text, _escaped(pattern)) for pattern in unwanted):
@@ -107,7 +105,8 @@ def _escaped(pattern: str) -> str:
     return pattern.replace("[", "[[]").replace("?", "[?]")
 
 
-def _fits_severity(patterns: Sequence[str], severity: Severity) -> bool:
+@lru_cache(maxsize=1_024)
+def _fits_severity(patterns: tuple[str, ...], severity: Severity) -> bool:
     unwanted = [pattern[1:] for pattern in patterns if pattern.startswith(_NOT)]
     wanted = [pattern for pattern in patterns if not pattern.startswith(_NOT)]
     if any(_is_in(pattern, severity) for pattern in unwanted):

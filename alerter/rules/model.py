@@ -59,6 +59,14 @@ class InhibitRule(_Part):
     target: Match
     equal: tuple[Literal["market", "exchange", "kind"], ...] = ("market",)
 
+    def applies(self, source: Labels, target: Labels) -> bool:
+        """Return whether one alert, while it fires, makes another one superfluous."""
+        return (
+            all(getattr(source, label) == getattr(target, label) for label in self.equal)
+            and self.source.matches(source)
+            and self.target.matches(target)
+        )
+
 
 class EscalationLevel(_Part):
     """Who is told when nobody has acknowledged.
@@ -192,12 +200,3 @@ class RulesFile(_Part):
             limited = cooldown if interval is None else min(interval, cooldown)
             changes["route"] = self.route.model_copy(update={"cooldown": cooldown, "group_interval": limited})
         return self.model_copy(update=changes)
-
-    def inhibits(self, source: Labels, target: Labels) -> bool:
-        """Return whether one alert, while it fires, makes another one superfluous."""
-        return any(
-            rule.source.matches(source)
-            and rule.target.matches(target)
-            and all(getattr(source, label) == getattr(target, label) for label in rule.equal)
-            for rule in self.inhibit
-        )
