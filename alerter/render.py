@@ -10,6 +10,7 @@ as UTF-16 units); Slack Block Kit reference (header 150, section text 3,000, 10 
 
 import html
 import math
+import re
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,12 @@ _REASON: Final = 1_500
 _CONTRIBUTIONS: Final = 5
 _ROWS: Final = 5
 _CUT: Final = "…"
+# Slack's forms of a name that is called. Source: https://docs.slack.dev (formatting message text).
+_MENTIONS: Final = (
+    (re.compile(r"@?([UW][A-Z0-9]{2,20})"), r"<@\1>"),
+    (re.compile(r"@?(S[A-Z0-9]{2,20})"), r"<!subteam^\1>"),
+    (re.compile(r"@?(here|channel|everyone)"), r"<!\1>"),
+)
 _RAREST_TRADES: Final = 1e12
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Embeddings, overrides and isolates: they would reorder what stands beside them.
@@ -97,7 +104,7 @@ def slack_blocks(notification: Notification) -> list[SlackBlock]:
         blocks.append({"type": "section", "fields": fields})
     if parts.rows:
         blocks.append({"type": "section", "text": _plain_text("\n".join(parts.rows), SLACK_SECTION)})
-    blocks.append(_slack_reference(notification))
+    blocks += [*_slack_mentions(notification), _slack_reference(notification)]
     return blocks
 
 
@@ -110,7 +117,11 @@ def slack_text(notification: Notification) -> str:
 def slack_reply_blocks(notification: Notification) -> list[SlackBlock]:
     """Return the short answer in a thread as Block Kit."""
     text = "\n".join(reply_lines(notification))
-    return [{"type": "section", "text": _plain_text(text, SLACK_SECTION)}, _slack_reference(notification)]
+    return [
+        {"type": "section", "text": _plain_text(text, SLACK_SECTION)},
+        *_slack_mentions(notification),
+        _slack_reference(notification),
+    ]
 
 
 def slack_escaped(text: str) -> str:
@@ -256,6 +267,19 @@ def _episode(anomaly: Anomaly) -> str:
 
 def _is_shown(character: str) -> bool:
     return character not in _DIRECTION_MARKS and unicodedata.category(character) != "Cs"
+
+
+def _slack_mentions(notification: Notification) -> list[SlackBlock]:
+    """Return what calls people: ids of users and groups, `here` and `channel`; other names are only shown."""
+    called = [
+        pattern.sub(mark, name)
+        for name in notification.mentions
+        for pattern, mark in _MENTIONS
+        if pattern.fullmatch(name)
+    ]
+    if not called:
+        return []
+    return [{"type": "section", "text": {"type": "mrkdwn", "text": " ".join(called[:_ROWS])}}]
 
 
 def _slack_reference(notification: Notification) -> SlackBlock:

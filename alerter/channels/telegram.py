@@ -1,9 +1,10 @@
 """Telegram, through python-telegram-bot.
 
 Its `AIORateLimiter` keeps the limits of the whole bot (30 a second) and of groups (20 a minute). What it
-leaves out is done around it: one message a second per chat is `min_interval_s`, which the sender keeps; and
-an answer of 429 is raised as it comes and becomes the outbox's waiting time for this one chat. Left alone,
-the limiter would hold back every chat, forget the wait in a restart, and log each answer as an error.
+leaves out is done around it: one message a second per chat is `min_interval_s`, which the sender keeps. So it
+does for groups, for which the limiter would wait within a call, longer than an attempt may take. An answer of
+429 is raised as it comes and becomes the outbox's waiting time for this one chat: left alone, the limiter
+would hold back every chat, forget the wait in a restart, and log each answer as an error.
 """
 
 import asyncio
@@ -141,11 +142,7 @@ class TelegramChat:
 
     @property
     def min_interval_s(self) -> float:
-        """Least time until the next message.
-
-        A group's limit is kept by waiting between messages: the library's limiter would wait within a call,
-        longer than an attempt may take.
-        """
+        """Least time until the next message: longer once a group has had as many as it takes in a minute."""
         base_s = self._bot.params.min_interval_s
         if not self._latest_s or len(self._latest_s) < (self._latest_s.maxlen or 0):
             return base_s
@@ -163,11 +160,11 @@ class TelegramChat:
             is_there = await self._edit(notification, int(thread_ref))
             if not notification.rings:
                 return thread_ref
+            # An edit counts like a message, and a chat takes one a second.
+            await asyncio.sleep(self._bot.params.min_interval_s)
             if not is_there:
                 # Somebody has deleted it, so what rings begins anew.
                 return await self._post(notification)
-            # An edit counts like a message, and a chat takes one a second.
-            await asyncio.sleep(self._bot.params.min_interval_s)
             self._count()
             await self._bot.api.send_message(
                 chat_id=self._chat_id,

@@ -4,6 +4,7 @@ import logging
 import traceback
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from alerter.channels.channel import Channel
@@ -226,3 +227,11 @@ def test_a_word_about_the_system_arrives_escaped(slack: SlackServer, kind: str) 
 def test_mentions_and_links_from_outside_stay_text(slack: SlackServer) -> None:
     tell_all(slack, notification(reason="<!channel> <https://x|click> &", symbol="<@U1>-USDT"), ESCALATED)
     assert all(is_escaped(message.text) for message in slack.messages)
+
+
+def test_who_is_to_be_called_is_called_and_nobody_else(slack: SlackServer) -> None:
+    names = ("U012AB", "@here", "S77GROUP", "alice", "<!channel>")
+    tell_all(slack, notification(), msgspec.structs.replace(ESCALATED, mentions=names))
+    blocks = slack.messages[1].blocks
+    assert blocks[1]["text"] == {"type": "mrkdwn", "text": "<@U012AB> <!here> <!subteam^S77GROUP>"}
+    assert "<!channel>" not in str(blocks)

@@ -296,3 +296,17 @@ def test_a_groups_limit_is_kept_between_messages(
     first, second, third = asyncio.run(intervals())
     assert first == second == 0.0
     assert (50.0 < third <= 60.0) is waits
+
+
+def test_a_deleted_message_is_made_anew_within_the_limits_of_a_chat() -> None:
+    async def scenario(server: TelegramServer) -> str:
+        params = TelegramParams(token=TOKEN, api_url=server.url, min_interval_s=0.05)
+        chat = TelegramChat(TelegramBot(params), chat_id="1001")
+        try:
+            return await chat.send(ESCALATED, thread_ref="77")
+        finally:
+            await chat.close()
+
+    with TelegramServer(limits=TelegramLimits(per_chat=30, overall=0)) as server:
+        assert asyncio.run(scenario(server)) == "1"
+        assert server.refused == 0
