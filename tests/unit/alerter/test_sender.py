@@ -155,7 +155,7 @@ def test_a_channel_that_hangs_holds_up_nobody_else(database: Database, clock: Ma
         slow.hold = asyncio.Event()
         made = sender(box, [slow, quick], clock)
         running = asyncio.create_task(made.run())
-        await until(lambda: len(quick.sent) == 10)
+        await until(lambda: len(quick.sent) == 10 and bool(slow.attempted))
         assert slow.attempted == ["a000"]
         assert slow.sent == []
         made.stop()
