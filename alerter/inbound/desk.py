@@ -29,6 +29,7 @@ from alerter.render import clean
 from alerter.rules.times import duration_words, utc_words
 from shared.clock import Clock
 from shared.codec import content_id, decode
+from shared.errors import InvalidRecordError
 from shared.events import AlertAction, AlertCommand
 from shared.store.database import Database
 from shared.store.tables import DeliveryRow, LifecycleRow
@@ -125,7 +126,7 @@ class Desk:
         return "Acknowledged" if press.verb is Verb.ACKNOWLEDGE else "Taken back"
 
     def why(self, incident_id: str) -> Explained | None:
-        """Return the explanation of an incident, or None when it is unknown.
+        """Return the explanation of an incident, or None when it is unknown or of another version.
 
         Raises:
             StoreUnavailableError: not now.
@@ -140,7 +141,11 @@ class Desk:
             payload = session.scalars(query).one_or_none()
         if payload is None:
             return None
-        notification = decode(payload, Notification)
+        try:
+            notification = decode(payload, Notification)
+        except InvalidRecordError:
+            # Written by another version. Nobody who presses a button can be let stop the alerter.
+            return None
         picture = self._pictures.of(notification)
         lines = explanation(notification)
         if picture is None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import msgspec
 import pytest
 from PIL import Image
+from sqlalchemy import update
 
 from alerter.app import AlerterParams
 from alerter.channels.configured import ChannelsParams, build_channels
@@ -24,6 +25,7 @@ from shared.codec import decode, encode
 from shared.errors import BrokerRetriableError
 from shared.events import AlertAction, AlertCommand, Anomaly, Trade
 from shared.store.database import Database
+from shared.store.tables import DeliveryRow
 from shared.stream.broker import TopicPartition
 from shared.stream.memory import MemoryBroker
 from tests.servers.telegram import TelegramLimits, TelegramServer
@@ -159,6 +161,18 @@ def test_why_without_trades_is_answered_in_words(
         wait_for(lambda: len(telegram.messages) == 3)
     assert "No picture" in telegram.messages[1].text
     assert telegram.messages[2].text == "Nothing is known of this alert any more."
+
+
+def test_why_of_what_another_version_wrote_is_unknown(
+    broker: MemoryBroker, database: Database, telegram: TelegramServer
+) -> None:
+    with listening(broker, database, telegram):
+        tell(broker, telegram)
+        with database.session() as session:
+            session.execute(update(DeliveryRow).values(payload=b"{}"))
+        telegram.press(CHAT, 1, "Why?")
+        wait_for(lambda: len(telegram.messages) == 2)
+    assert telegram.messages[1].text == "Nothing is known of this alert any more."
 
 
 def test_strangers_are_not_listened_to(
