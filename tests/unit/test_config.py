@@ -113,3 +113,19 @@ def test_a_venue_may_have_markets_of_its_own(tmp_path: Path) -> None:
     given["KRAKEN_MARKETS"] = "btcusd"
     with pytest.raises(ConfigError, match="KRAKEN_MARKETS"):
         config.load(environ=given, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({"SLACK_APP_TOKEN": "xapp-1"}, "SLACK_BOT_TOKEN: SLACK_APP_TOKEN needs it"),
+        ({"SLACK_SIGNING_SECRET": "x"}, "SLACK_BOT_TOKEN: SLACK_SIGNING_SECRET needs it"),
+        ({"WEBHOOK_URL": "https://example.org/hook"}, "WEBHOOK_SECRET"),
+        ({"SMTP_HOST": "mail.example.org", "SMTP_FROM": "a@example.org"}, "SMTP_FROM, SMTP_TO"),
+        ({"SMTP_USER": "me", "SMTP_SECURITY": "none"}, "SMTP_SECURITY"),
+        ({"SMTP_HOTS": "mail.example.org"}, "Did you mean SMTP_HOST"),
+    ],
+)
+def test_half_a_channel_is_a_fault(tmp_path: Path, given: dict[str, str], fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        load(tmp_path, **given)
