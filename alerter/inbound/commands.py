@@ -142,8 +142,6 @@ def _timed(matchers: Mapping[str, list[str]], words: list[str]) -> Wish:
         duration_us = microseconds(words[0])
     except ValueError as error:
         return Help(fault=f"{error}.")
-    except OverflowError:
-        duration_us = LONGEST_US + 1
     if not 0 < duration_us <= LONGEST_US:
         return Help(fault="A silence lasts 30 days at most.")
     return Silence(matchers=matchers, duration_us=duration_us, comment=" ".join(words[1:]))

@@ -12,6 +12,8 @@ from shared.clock import MICROSECONDS_PER_SECOND
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _DURATION: Final = re.compile(rf"(?:{_PART.pattern})+")
+# Sums of times stay within 64 bits, and nobody waits for longer.
+_LONGEST_S: Final = 3_650 * 86_400.0
 _CLOCK: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -22,7 +24,7 @@ def microseconds(value: object) -> int:
     """Return a duration in microseconds.
 
     Raises:
-        ValueError: it is no duration.
+        ValueError: it is no duration, or longer than ten years.
     """
     text = str(value)
     if text in {"0", "0.0"}:
@@ -30,6 +32,8 @@ def microseconds(value: object) -> int:
     if isinstance(value, bool) or not _DURATION.fullmatch(text):
         raise ValueError(f"{text!r} is no duration: write a number and a unit, like 30s, 5m, 1h30m, 2d")
     seconds = sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(text))
+    if seconds > _LONGEST_S:
+        raise ValueError(f"{text!r} is too long a duration: ten years at most")
     return round(seconds * MICROSECONDS_PER_SECOND)
 
 

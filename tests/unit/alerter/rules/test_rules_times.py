@@ -24,6 +24,12 @@ def test_what_is_no_duration_is_refused(text: object) -> None:
         microseconds(text)
 
 
+@pytest.mark.parametrize("text", ["3651d", "9" * 400 + "d"])
+def test_a_duration_of_more_than_ten_years_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="ten years at most"):
+        microseconds(text)
+
+
 @given(st.integers(0, 10_000_000))
 def test_words_of_a_duration_say_the_same(seconds: int) -> None:
     words = duration_words(seconds * SECOND_US)
