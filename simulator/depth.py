@@ -4,7 +4,10 @@ The best prices are those at which orders trade (`executions.py`), and what a tr
 gone after it. The rest is noise: levels change, and every other second, on each side, an order of more than
 ordinary size comes, an eighth to twice what stands on ten levels, and goes again within seconds, untraded, or
 moves to another price. Events add walls (`events/spoofing.py`): orders of a size, at a distance from the best
-price, from one time to another.
+price, from one time to another. An order that walks through the book takes a wall with it; whoever wanted
+it seen puts it back before the next instant, so that it stands for its time however busy the market is.
+
+The books are those of the orders, however these are cut into chunks (of whole instants).
 
 Measured on the depth of BTCUSDT and ETHUSDT of 2024-08-08 (REAL_DATA_DIR, 345 s): the ten best levels of a
 side hold 55 and 30 mean orders; used: 40. `docs/patterns.md` says how the two compare.
@@ -45,6 +48,8 @@ _LARGE_STANDS_S: Final = 6.0
 _LARGE_MOVES: Final = 0.5
 _LARGE_OFFSETS: Final = 8
 _RESTING: Final = 128
+# A wall of which less is left was swept away, as trades at its price are small beside it.
+_IS_SWEPT: Final = 0.5
 # A resting order: side (0: none, 1: bid, 2: ask), price, quantity, until when, whether it is an event's.
 _SIDE, _PRICE, _QUANTITY, _UNTIL, _OURS = range(5)
 
@@ -63,6 +68,12 @@ class DepthBlock(NamedTuple):
     ticks: Ints
     steps: Ints
     trades: Ints
+
+
+@njit(cache=True)
+def _instant(time_s: float) -> int:
+    """Return the number of the last instant that is not after a time."""
+    return int(np.floor(time_s / INSTANT_S + 1e-6))
 
 
 @njit(cache=True)
@@ -175,6 +186,28 @@ def _let_go(rng: np.random.Generator, books: Ints, resting: Floats, now_s: float
 
 
 @njit(cache=True)
+def _put_back(books: Ints, resting: Floats) -> None:
+    """Put walls that were swept away where they were, unless the other side has come there."""
+    for i in range(_RESTING):
+        if resting[i, _SIDE] == 0.0 or resting[i, _OURS] == 0.0:
+            continue
+        side, price, quantity = (
+            int(resting[i, _SIDE]) - 1,
+            int(resting[i, _PRICE]),
+            int(resting[i, _QUANTITY]),
+        )
+        sign = 2 * side - 1
+        if sign * price <= sign * books[1 - side, 0, 0]:
+            continue
+        left = 0
+        for j in range(LEVELS):
+            if books[side, j, 1] > 0 and books[side, j, 0] == price:
+                left = books[side, j, 1]
+        if left < _IS_SWEPT * quantity:
+            _add(books[side], sign, price, quantity)
+
+
+@njit(cache=True)
 def _execute(  # noqa: PLR0917 - compiled; buffers come by position
     rng: np.random.Generator,
     done: Ints,
@@ -208,10 +241,10 @@ def _execute(  # noqa: PLR0917 - compiled; buffers come by position
 
 
 @njit(cache=True)
-def _show(books: Ints, resting: Floats, walls: Floats, now_s: float, grid: int) -> None:
-    """Put up the walls of this instant."""
+def _show(books: Ints, resting: Floats, walls: Floats, instant: int, grid: int) -> None:
+    """Put up the walls that came since the instant before."""
     for w in range(walls.shape[0]):
-        if now_s - INSTANT_S < walls[w, 0] <= now_s:
+        if _instant(walls[w, 0]) == instant - 1:
             side, quantity = int(walls[w, 2]), int(walls[w, 4])
             sign = 2 * side - 1
             price = int(books[side, 0, 0] + sign * grid * walls[w, 3])
@@ -234,20 +267,27 @@ def _play(  # noqa: PLR0917 - compiled; buffers come by position
     median: float,
     books: Ints,
     resting: Floats,
+    latest: Ints,
     out: Ints,
     happened: Ints,
 ) -> None:
-    """Write a book for every instant from number `first` on, and how many trades had happened."""
+    """Write a book for every instant from number `first` on, and how many trades had happened.
+
+    `latest` is the grid of the latest order.
+    """
     done = np.zeros(2, np.int64)
     for k in range(out.shape[0]):
         now_s = (first + k) * INSTANT_S
         _execute(rng, done, now_s, times_s, bids, trade_order, trade_ticks, trade_steps, sells, median, books)
         happened[k] = done[1]
         if books[0, 0, 1] > 0:
-            grid = grids[max(done[0] - 1, 0)] if grids.shape[0] else 1
+            if done[0] > 0:
+                latest[0] = grids[done[0] - 1]
+            grid = latest[0]
             _let_go(rng, books, resting, now_s, grid)
+            _put_back(books, resting)
             _make_noise(rng, books, resting, now_s, grid, median)
-            _show(books, resting, walls, now_s, grid)
+            _show(books, resting, walls, first + k, grid)
             for side in range(2):
                 _fill_up(rng, books[side], 2 * side - 1, grid, median)
             out[k] = books
@@ -298,15 +338,16 @@ class Depth:
         self._median = usual_depth(mean_notional) / profile.price / profile.step / (10.0 * _MEAN_OF_LEVEL)
         self._books = np.zeros((2, LEVELS, 2), np.int64)
         self._resting = np.zeros((_RESTING, 5), np.float64)
+        self._grid = np.ones(1, np.int64)
+        self._shown = self._books.copy()
 
     def block(self, asked: Asked) -> DepthBlock:
         """Return the books of a chunk."""
-        first, last = (int(np.floor(edge_s / INSTANT_S + 1e-6)) for edge_s in (asked.start_s, asked.end_s))
+        first, last = _instant(asked.start_s), _instant(asked.end_s)
         out = np.zeros((last - first, 2, LEVELS, 2), np.int64)
         happened = np.zeros(last - first, np.int64)
         bids, grids = best_bids(asked.orders.prices, self._profile, self._shape)
         block = asked.block
-        before = self._books.copy()
         _play(
             self._rng,
             first + 1,
@@ -321,10 +362,12 @@ class Depth:
             max(self._median, 1.0),
             self._books,
             self._resting,
+            self._grid,
             out,
             happened,
         )
-        is_other = (np.diff(out, axis=0, prepend=before[None]) != 0).any(axis=(1, 2, 3))
+        is_other = (np.diff(out, axis=0, prepend=self._shown[None]) != 0).any(axis=(1, 2, 3))
+        self._shown = out[-1] if len(out) else self._shown
         at = np.flatnonzero(is_other & (out[:, 0, 0, 1] > 0))
         times_us = self._start_us + np.round((first + 1 + at) * INSTANT_S * 1e6).astype(np.int64)
         return DepthBlock(times_us, out[at, :, :, 0], out[at, :, :, 1], happened[at])

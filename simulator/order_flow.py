@@ -116,6 +116,8 @@ class OrderFlow:
         self._busy_until_s: dict[str, float] = {}
         self._own_log = self._settled_log = self._last_log = 0.0
         self._common_start: float | None = None
+        # Where the price was with its events, at the end of the chunk before.
+        self._latest_log: float | None = None
         self._time_s = first_s
 
     def draw(self, start_s: float, end_s: float, common: CommonFactor, leader: Leader | None) -> Drawn:
@@ -214,6 +216,8 @@ class OrderFlow:
             moved = moved + effect.path.at(times_s)
         for effect in self._effects:
             moved = self._held(effect, times_s, moved)
+        if len(moved):
+            self._latest_log = float(moved[-1])
         prices: Floats = self._profile.price * np.exp(moved)
         return Orders(times_s=times_s, sells=sells[order], prices=prices, planned=number[order]), calm
 
@@ -224,7 +228,8 @@ class OrderFlow:
             if at.start == at.stop:
                 continue
             # By the last order before, as that is what the wall was put beside.
-            here = self._held_at.setdefault((begin_s, is_ask), float(moved[max(at.start - 1, 0)]))
+            latest = self._latest_log if at.start == 0 else float(moved[at.start - 1])
+            here = self._held_at.setdefault((begin_s, is_ask), float(moved[0]) if latest is None else latest)
             low, high = (here - _WALL_HOLDS, here) if is_ask else (here, here + _WALL_HOLDS)
             moved[at] = np.clip(moved[at], low, high)
         return moved

@@ -1,12 +1,19 @@
 """Books that belong to their trades: uncrossed, whole, the same every time; and what events show in them."""
 
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from shared.recordings import read
 from shared.recordings.quotes import read_quotes
 from simulator.crowd import MarketParams
+from simulator.depth import INSTANT_S, Asked, Depth
+from simulator.effects import Walls
+from simulator.executions import Block, Orders, best_bids
+from simulator.profiles import TapeShape, profile_of
 from simulator.scenarios import ScenarioParams, Scheduled
 from simulator.tapes import Stretch, stretches, write_tape
 from tests.data.quote_market import busy
@@ -49,27 +56,84 @@ def test_trades_are_the_same_without_books() -> None:
     np.testing.assert_array_equal(plain.trades.prices, with_books.trades.prices)
 
 
-def test_a_wall_stands_for_as_long_as_its_event_says() -> None:
+@pytest.mark.parametrize(
+    ("rate", "chunk_s"),
+    [
+        (5.0, None),
+        # Orders that walk through the book come several times a second.
+        (30.0, None),
+        # The event begins with a chunk.
+        (5.0, 10.0),
+    ],
+)
+def test_a_wall_stands_for_as_long_as_its_event_says(rate: float, chunk_s: float | None) -> None:
     event = Scheduled("spoofing", "BTCUSDT", 300.0, 20.0)
-    scenarios = ScenarioParams(whales_per_hour=0.0, crashes_per_hour=0.0, scheduled=(event,))
     params = MarketParams(
-        symbols=("BTCUSDT",), rate=5.0, seed=3, duration_s=600.0, has_quotes=True, scenarios=scenarios
+        symbols=("BTCUSDT",),
+        rate=rate,
+        seed=3,
+        duration_s=600.0,
+        chunk_s=chunk_s,
+        has_quotes=True,
+        scenarios=replace(CALM, scheduled=(event,)),
     )
-    stretch = one(params)
-    (truth,) = stretch.truth
+    parts = list(stretches(params))
+    (truth,) = [each for part in parts for each in part.truth]
     assert (truth.kind, truth.scenario, truth.strength) == ("manipulation", "spoofing", 20.0)
-    quotes = stretch.quotes
-    assert quotes is not None
+    quotes = [part.quotes for part in parts if part.quotes is not None]
     side = 1 if truth.parameters["is_ask"] else 0
-    largest = quotes.books[:, side, :, 1].max(axis=1)
-    usual = np.median(quotes.books[:, side, :, 1].sum(axis=1))
+    sizes = np.concatenate([each.books[:, side, :, 1] for each in quotes])
+    times_s = (np.concatenate([each.times_us for each in quotes]) - params.start_us) / 1e6
+    largest, usual = sizes.max(axis=1), np.median(sizes.sum(axis=1))
     is_shown = largest > 5.0 * usual
-    times_s = (quotes.times_us - params.start_us) / 1e6
     assert not is_shown[times_s < 300.0].any()
     assert not is_shown[times_s > (truth.end_us - params.start_us) / 1e6 + 0.2].any()
-    shown_s = is_shown.sum() / 10.0
     stood_s = truth.parameters["stands_s"] * truth.parameters["cycles"]
-    assert 0.5 * stood_s < shown_s < 1.2 * stood_s
+    assert is_shown.sum() / 10.0 == pytest.approx(stood_s, rel=0.1)
+
+
+WALLS = Walls(
+    times_s=np.array([10.0, 12.34, 30.0]),
+    until_s=np.array([14.0, 15.0, 36.0]),
+    asks=np.array([True, False, True]),
+    offsets=np.array([1.0, 2.0, 1.0]),
+    quantities=np.array([500.0, 400.0, 600.0]),
+)
+
+
+def played(edges_s: list[float]) -> tuple[list[int], list[list[int]], list[int]]:
+    """Return the books of the same minute of orders: when, what, and how many trades had happened."""
+    profile, shape, rng = profile_of("BTCUSDT"), TapeShape(), np.random.default_rng(5)
+    depth = Depth(profile=profile, shape=shape, rng=np.random.default_rng(6), mean_notional=1e4, start_us=0)
+    n = 1_200
+    times_s = np.sort(rng.uniform(0.0, 60.0, n))
+    sells = rng.random(n) < 0.5
+    prices = profile.price * np.exp(np.cumsum(rng.normal(0.0, 2e-6, n)))
+    bids, _ = best_bids(prices, profile, shape)
+    ticks = (bids + np.where(sells, 0, 1) + np.where(sells, -1, 1) * rng.integers(0, 300, n)).astype(np.int64)
+    books, told_us, happened = list[list[int]](), list[int](), list[int]()
+    for start_s, end_s in pairwise(edges_s):
+        at = np.flatnonzero((times_s >= start_s) & (times_s < end_s))
+        none = np.zeros(len(at), np.int64)
+        block = Block(np.arange(len(at)), 0, ticks[at], none + 1_000, sells[at], none, none)
+        orders = Orders(times_s=times_s[at], sells=sells[at], prices=prices[at], planned=none - 1)
+        walls = WALLS.between(start_s - INSTANT_S, end_s)
+        shown = depth.block(
+            Asked(start_s=start_s, end_s=end_s, orders=orders, block=block, walls=walls),
+        )
+        told_us += shown.times_us.tolist()
+        books += np.concatenate((shown.ticks, shown.steps), axis=1).reshape(len(shown.ticks), -1).tolist()
+        happened += (shown.trades + np.searchsorted(times_s, start_s)).tolist()
+    return told_us, books, happened
+
+
+@pytest.mark.parametrize(
+    "edges_s", [[0.0, 10.0, 30.0, 60.0], [0.0, 0.1, 9.9, 10.0, 12.3, 12.4, 47.7, 60.0], [*range(61)]]
+)
+def test_books_are_the_same_however_orders_are_cut_into_chunks(edges_s: list[float]) -> None:
+    whole = played([0.0, 60.0])
+    assert len(whole[0]) > 590
+    assert played(edges_s) == whole
 
 
 def test_a_tape_holds_quotes_where_they_are_asked_for(tmp_path: Path) -> None:
