@@ -31,12 +31,13 @@ from recorder.audit_topics import AuditParams, audit_topics
 from recorder.export import ExportParams, export
 from recorder.parquet import ParquetParams, ParquetRecording
 from recorder.replay import Progress, ReplayParams, replay
-from recorder.sink import GROUP, TOPICS, RecorderSink
+from recorder.sink import GROUP, RECORDED_TOPICS, TOPICS, RecorderSink
 from recorder.times import parse_time, shown_time
 from shared import logs, metrics, recordings
 from shared.clock import SystemClock
 from shared.codec import encode
 from shared.errors import TapewatchError
+from shared.recordings.quotes import quote_files, read_quotes
 from shared.status import StatusReporter
 from shared.store.database import Database
 from shared.store.startup import migrate_when_available
@@ -98,7 +99,7 @@ def _run(settings: config.Settings, stop: threading.Event) -> None:
             report=report,
         ),
         group=GROUP,
-        topic_names=TOPICS,
+        topic_names=(*TOPICS, *RECORDED_TOPICS) if folder else TOPICS,
         params=SinkParams(batch_records=settings.recorder_batch_records),
         clock=clock,
         health=health,
@@ -123,7 +124,7 @@ def replay_command(
     ] = 1,
     market: Annotated[list[str] | None, typer.Option(help="only this one, BASE-QUOTE; repeatable")] = None,
 ) -> None:
-    """Publish recordings into the topic trades, in time order, event times kept."""
+    """Publish recordings into the topics trades and quotes, in time order, event times kept."""
     settings = config.load_or_exit()
     with _faults_in_words(), _stopped_by_signals() as stop, _counting("replayed") as count:
         broker = KafkaBroker(config.kafka_params(settings))
@@ -131,6 +132,7 @@ def replay_command(
         producer = broker.producer()
         published = replay(
             recordings.read(files, markets=market),
+            quotes=read_quotes(quote_files(files), markets=market),
             params=ReplayParams(speed=speed),
             producer=producer,
             clock=SystemClock(),
@@ -138,7 +140,7 @@ def replay_command(
             on_progress=lambda progress: count(_shown(progress)),
         )
         producer.close()
-    sys.stdout.write(f"replayed {published:,} trades{', stopped early' if stop.is_set() else ''}\n")
+    sys.stdout.write(f"replayed {_counted(published)}{', stopped early' if stop.is_set() else ''}\n")
 
 
 @app.command("export")
@@ -255,7 +257,12 @@ def _console() -> Console:
 
 
 def _shown(progress: Progress) -> str:
-    return f"{progress.trades:,} trades, at {shown_time(progress.event_time_us)}"
+    return f"{_counted(progress)}, at {shown_time(progress.event_time_us)}"
+
+
+def _counted(progress: Progress) -> str:
+    quotes = f" and {progress.quotes:,} quotes" if progress.quotes else ""
+    return f"{progress.trades:,} trades{quotes}"
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Writes topics as Parquet recordings that `shared.recordings` reads back.
 
     FOLDER/trades/binance/BTC-USDT/2024-08-08/23-<part>.parquet     one market's hour of event time, by id
+    FOLDER/quotes/binance/BTC-USDT/2024-08-08/23-<part>.parquet     the same of quotes, ten levels at most
     FOLDER/anomalies/2024-08-08-<part>.parquet                      all markets' day of event time
     FOLDER/.journals/                                               what is not yet Parquet
 
@@ -27,9 +28,11 @@ import pyarrow.parquet as pq
 from recorder.journal import SUFFIX, Journal, abandoned, read, sync_folder
 from shared.clock import MICROSECONDS_PER_DAY, MICROSECONDS_PER_SECOND, Clock
 from shared.errors import ConfigError, StoreUnavailableError
-from shared.events import Anomaly, Trade
+from shared.events import Anomaly, Quote, Trade
 from shared.recordings import anomalies as anomaly_recordings
 from shared.recordings import parquet as trade_recordings
+from shared.recordings import quotes as quote_recordings
+from shared.stream.quotes import QuoteColumns
 
 JOURNALS: Final = ".journals"
 _COMPRESSION: Final = "zstd"
@@ -89,7 +92,7 @@ class ParquetRecording:
             _finish(params.folder, path)
 
     def record(self, events: Sequence[msgspec.Struct]) -> None:
-        """Keep the trades and anomalies among the events; they are on the disk when this returns.
+        """Keep the trades, quotes and anomalies among the events; they are on the disk when this returns.
 
         Raises:
             StoreUnavailableError: they could not be written; offer all of them again.
@@ -160,6 +163,18 @@ def write_trades(folder: Path, table: pa.Table, part: str) -> list[Path]:
     Returns:
         The files.
     """
+    return _write_hours(folder / "trades", table, part, identity="trade_id")
+
+
+def write_quotes(folder: Path, table: pa.Table, part: str) -> list[Path]:
+    """Write quotes as one file per venue, market and hour of event time, in order of update id, each id once.
+
+    See `write_trades` for the arguments.
+    """
+    return _write_hours(folder / "quotes", table, part, identity="update_id")
+
+
+def _write_hours(folder: Path, table: pa.Table, part: str, *, identity: str) -> list[Path]:
     hours = pc.divide(table["event_time_us"], trade_recordings.US_PER_HOUR)
     keys = ["exchange", "symbol", "hour"]
     # Sorted once and sliced: a filter per file would read everything hundreds of times.
@@ -171,8 +186,8 @@ def write_trades(folder: Path, table: pa.Table, part: str) -> list[Path]:
         rows = in_order.slice(start, group["count_all"]).drop_columns("hour")
         start += group["count_all"]
         at = datetime.fromtimestamp(group["hour"] * 3_600, UTC)
-        market = folder / "trades" / quote(group["exchange"], safe="") / quote(group["symbol"], safe="")
-        paths.append(_write(market / f"{at:%Y-%m-%d}" / f"{at:%H}-{part}.parquet", _once(rows, "trade_id")))
+        market = folder / quote(group["exchange"], safe="") / quote(group["symbol"], safe="")
+        paths.append(_write(market / f"{at:%Y-%m-%d}" / f"{at:%H}-{part}.parquet", _once(rows, identity)))
     return paths
 
 
@@ -215,6 +230,12 @@ _FORMS: Final[dict[type[msgspec.Struct], _Form]] = {
         schema=trade_recordings.TRADE_SCHEMA,
         to_batch=trade_recordings.to_batch,
         write=write_trades,
+    ),
+    Quote: _Form(
+        name="quotes",
+        schema=quote_recordings.QUOTE_SCHEMA,
+        to_batch=lambda quotes: quote_recordings.to_batch(QuoteColumns.of_quotes(quotes)),
+        write=write_quotes,
     ),
     Anomaly: _Form(
         name="anomalies",

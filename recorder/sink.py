@@ -6,6 +6,7 @@ from typing import Final, Protocol
 from recorder.parquet import ParquetRecording
 from shared import topics
 from shared.errors import StoreUnavailableError
+from shared.events import Quote
 from shared.metrics import counter
 from shared.store.database import Database
 from shared.store.writes import store
@@ -19,6 +20,8 @@ TOPICS: Final = (
     topics.ALERTS,
     topics.DEAD_LETTERS,
 )
+# Read where there is a folder for recordings, as the store does not keep them.
+RECORDED_TOPICS: Final = (topics.QUOTES,)
 GROUP: Final = "recorder"
 
 
@@ -54,13 +57,15 @@ class RecorderSink:
     def on_events(self, batch: Sequence[Received]) -> None:
         """Store a batch in one transaction, then record it; both are durable when this returns.
 
+        Quotes are only recorded.
+
         Raises:
             StoreUnavailableError: the store or the disk cannot take it now; the whole batch may come again.
             StoreError: the database refuses it.
         """
         events = [received.event for received in batch]
         with self._database.session() as session:
-            new_rows = store(session, events)
+            new_rows = store(session, [event for event in events if not isinstance(event, Quote)])
         for table, rows in new_rows.items():
             counter("tapewatch_rows_stored_total").labels(table=table).inc(rows)
             self._add(f"{table}_stored_total", rows)

@@ -6,8 +6,8 @@ in time order:
 - `frames.py`: raw WebSocket frames of Binance, one a line, with or without the time they were received;
 - `archive.py`: files of Binance's public archive, `trades` and `aggTrades`, zipped or not;
 - `tables.py`: CSV tables with a header, as Tardis.dev has them;
-- `parquet.py`: this project's own Parquet recordings, written by the recorder (`anomalies.py`: the same of
-  anomalies).
+- `parquet.py`: this project's own Parquet recordings, written by the recorder (`anomalies.py`,
+  `quotes.py`: the same of anomalies and quotes).
 
 `markets.py` turns a venue's name of a market into ours without asking the venue.
 """

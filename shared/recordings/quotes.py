@@ -1,15 +1,17 @@
 """The project's Parquet recordings of quotes: columns as in `shared.events.Quote`, but ten levels at most.
 
 They are read as columns, in order of event time over all markets, a market's in the order of its update ids;
-repeats are dropped by id.
+repeats are dropped by id. What is read at once are row groups whose times overlap: of the recorder's files an
+hour, of a simulated tape half an hour of all markets, at some 400 bytes a quote.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -55,23 +57,81 @@ def to_batch(quotes: QuoteColumns) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=QUOTE_SCHEMA)
 
 
-def read_quotes(paths: Iterable[Path], *, batch_quotes: int = 2_000) -> Iterator[QuoteColumns]:
-    """Yield the quotes of files in batches; the files are read whole, some 400 bytes a quote.
+def quote_files(paths: Iterable[Path]) -> list[Path]:
+    """Return the recordings of quotes among files and in folders; everything else is passed over."""
+    found = []
+    for path in paths:
+        files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+        found += [file for file in files if is_recording(file)]
+    return found
+
+
+def is_recording(path: Path) -> bool:
+    """Return whether a file is a recording of quotes, whole or not."""
+    try:
+        return "update_id" in pq.read_schema(path).names
+    except (pa.ArrowInvalid, OSError):
+        return False
+
+
+def read_quotes(
+    paths: Iterable[Path], *, markets: Collection[str] | None = None, batch_quotes: int = 2_000
+) -> Iterator[QuoteColumns]:
+    """Yield the quotes of files in batches.
+
+    Args:
+        paths: files.
+        markets: the markets wanted, by our names; all by default.
+        batch_quotes: the largest batch, at least 1.
 
     Raises:
         RecordingError: a file is damaged or no recording of quotes.
     """
-    tables = [_load(path) for path in paths]
-    if not tables:
-        return
-    table = pa.concat_tables(tables)
-    quotes = _columns(table)
-    order = np.lexsort((quotes.trade_ids, quotes.times_us))
-    keys = np.stack((quotes.venue[order], quotes.trade_ids[order]), axis=1)
-    _, firsts = np.unique(keys, axis=0, return_index=True)
-    order = order[np.sort(firsts)]
-    for start in range(0, len(order), batch_quotes):
-        yield quotes.take(order[start : start + batch_quotes])
+    for parts in _together(sorted(part for path in paths for part in _parts(path))):
+        table = pa.concat_tables([_load(part) for part in parts])
+        if markets is not None:
+            table = table.filter(pc.is_in(table["symbol"], pa.array(markets, pa.string())))
+        quotes = _columns(table)
+        order = np.lexsort((quotes.trade_ids, quotes.times_us))
+        keys = np.stack((quotes.venue[order], quotes.trade_ids[order]), axis=1)
+        _, firsts = np.unique(keys, axis=0, return_index=True)
+        order = order[np.sort(firsts)]
+        for start in range(0, len(order), batch_quotes):
+            yield quotes.take(order[start : start + batch_quotes])
+
+
+class _Part(NamedTuple):
+    """A row group of a file, from its first event time to its last."""
+
+    first_us: int
+    last_us: int
+    path: Path
+    number: int
+
+
+def _parts(path: Path) -> Iterator[_Part]:
+    try:
+        with pq.ParquetFile(path) as file:
+            for number in range(file.num_row_groups):
+                times = file.read_row_group(number, ["event_time_us"])["event_time_us"]
+                if len(times):
+                    ends = pc.min_max(times.cast(pa.int64()))
+                    yield _Part(ends["min"].as_py(), ends["max"].as_py(), path, number)
+    except (pa.ArrowInvalid, KeyError, ValueError) as error:
+        raise _no_recording(path, error) from error
+
+
+def _together(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
+    """Yield parts whose times overlap, in order of time."""
+    group, last_us = list[_Part](), 0
+    for part in parts:
+        if group and part.first_us > last_us:
+            yield group
+            group = []
+        last_us = max(last_us, part.last_us) if group else part.last_us
+        group.append(part)
+    if group:
+        yield group
 
 
 def _columns(table: pa.Table) -> QuoteColumns:
@@ -116,9 +176,14 @@ def _flat(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[np.float6
     return starts - starts[0], flat
 
 
-def _load(path: Path) -> pa.Table:
+def _load(part: _Part) -> pa.Table:
     try:
-        table = pq.read_table(path, columns=QUOTE_SCHEMA.names, partitioning=None)
+        with pq.ParquetFile(part.path) as file:
+            table = file.read_row_group(part.number, QUOTE_SCHEMA.names)
         return table.select(QUOTE_SCHEMA.names).cast(QUOTE_SCHEMA)
     except (pa.ArrowInvalid, KeyError, ValueError) as error:
-        raise RecordingError(str(path), reason=f"is no recording of quotes: {error}") from error
+        raise _no_recording(part.path, error) from error
+
+
+def _no_recording(path: Path, error: Exception) -> RecordingError:
+    return RecordingError(str(path), reason=f"is no recording of quotes: {error}")

@@ -14,7 +14,7 @@ from typing import Final
 from shared.codec import trade_fault
 from shared.errors import RecordingError
 from shared.events import Trade
-from shared.recordings import archive, frames, parquet, tables
+from shared.recordings import archive, frames, parquet, quotes, tables
 
 DEFAULT_BATCH_TRADES: Final = 2_000
 
@@ -28,7 +28,8 @@ def read(
     """Yield the trades of recordings in time order, in batches.
 
     Args:
-        paths: files of any known form; of a folder, the Parquet files in its folder `trades`, or else in it.
+        paths: files of any known form, but those of quotes are passed over; of a folder, the Parquet files in
+            its folder `trades`, or else in it.
         markets: the markets wanted, by our names; all by default.
         batch_trades: the largest batch, at least 1.
 
@@ -48,8 +49,7 @@ def _sources(paths: Iterable[Path]) -> list[Iterator[Trade]]:
     for path in paths:
         if path.is_dir():
             within = path / "trades" if (path / "trades").is_dir() else path
-            # A tape's quotes lie beside its trades.
-            own += sorted(file for file in within.rglob("*.parquet") if file.name != "quotes.parquet")
+            own += sorted(within.rglob("*.parquet"))
         elif _starts_with(path, parquet.MAGIC):
             own.append(path)
         elif zipfile.is_zipfile(path):
@@ -59,7 +59,8 @@ def _sources(paths: Iterable[Path]) -> list[Iterator[Trade]]:
             sources.append(_checked(path, form.read_trades(path)))
         else:
             sources.append(_checked(path, frames.read_trades(path)))
-    sources += parquet.read_trades(own)
+    # A tape's quotes lie beside its trades.
+    sources += parquet.read_trades(file for file in own if not quotes.is_recording(file))
     return sources
 
 

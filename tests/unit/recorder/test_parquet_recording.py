@@ -10,11 +10,13 @@ import pytest
 from recorder.parquet import JOURNALS, ParquetParams, ParquetRecording, write_trades
 from shared.clock import ManualClock
 from shared.errors import ConfigError, StoreUnavailableError
-from shared.events import Anomaly, Trade
+from shared.events import Anomaly, Quote, Trade
 from shared.recordings import read
 from shared.recordings.anomalies import read_anomalies
 from shared.recordings.parquet import TRADE_SCHEMA, to_batch
+from shared.recordings.quotes import quote_files, read_quotes
 from tests import samples
+from tests.data.quote_market import busy
 
 HOUR_US = 3_600_000_000
 
@@ -72,6 +74,40 @@ def test_anomalies_come_back_whole(tmp_path: Path) -> None:
     recorder.close()
     assert read_anomalies([tmp_path]) == [rare, later]
     assert len(files_in(tmp_path)) == 2
+
+
+def test_quotes_come_back_once_by_market_and_hour_beside_the_trades(tmp_path: Path) -> None:
+    quotes = busy("layering")[:200].events()
+    later = msgspec.structs.replace(
+        quotes[-1], update_id=10**13, event_time_us=samples.START_US + 9 * HOUR_US
+    )
+    best_only = msgspec.structs.replace(later, symbol="ETH-USDT", bids=[], asks=[])
+    recorder = recording(tmp_path)
+    recorder.record([*quotes, *samples.trades(5)])
+    recorder.record([*quotes[150:], later, best_only])
+    recorder.close()
+    files = [Path(file).parts for file in files_in(tmp_path)]
+    assert sorted({parts[:3] for parts in files}) == [
+        ("quotes", "binance", "BTC-USDT"),
+        ("quotes", "binance", "ETH-USDT"),
+        ("quotes", "binance", "SOL-USDT"),
+        ("trades", "binance", "BTC-USDT"),
+    ]
+    read_back = [quote for part in read_quotes(quote_files([tmp_path])) for quote in part.events()]
+    assert len(read_back) == 202
+    known = [quote for quote in read_back if quote.update_id != later.update_id]
+    assert sorted(known, key=key) == sorted(quotes, key=key)
+    # Without levels, the best prices are the only ones.
+    assert next(quote for quote in read_back if quote.symbol == "ETH-USDT").bids == [
+        (later.bid, later.bid_quantity)
+    ]
+    assert trades_in(tmp_path) == samples.trades(5)
+    # What a folder of quotes alone holds are no trades.
+    assert trades_in(tmp_path / "quotes") == []
+
+
+def key(quote: Quote) -> tuple[str, int]:
+    return quote.symbol, quote.update_id
 
 
 def test_a_recorded_anomaly_has_every_field() -> None:

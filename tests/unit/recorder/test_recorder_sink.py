@@ -8,19 +8,21 @@ import msgspec
 import pytest
 
 from recorder.parquet import ParquetParams, ParquetRecording
-from recorder.sink import GROUP, TOPICS, RecorderSink
+from recorder.sink import GROUP, RECORDED_TOPICS, TOPICS, RecorderSink
 from shared import topics
 from shared.clock import ManualClock
 from shared.codec import encode
 from shared.errors import StoreUnavailableError
 from shared.metrics import Health
 from shared.recordings import read
+from shared.recordings.quotes import quote_files, read_quotes
 from shared.store import queries
 from shared.store.database import Database
 from shared.store.writes import store
 from shared.stream.memory import MemoryBroker
 from shared.stream.sink import Received, SinkParams, SinkRunner
 from tests import samples
+from tests.data.quote_market import busy
 
 EVENTS: list[msgspec.Struct] = [
     *samples.trades(50),
@@ -30,6 +32,7 @@ EVENTS: list[msgspec.Struct] = [
     samples.quarantine(),
     samples.alert(),
 ]
+QUOTES = busy("layering")[:30].events()
 
 
 class Reports:
@@ -75,7 +78,7 @@ def run(broker: MemoryBroker, sink: RecorderSink, stop: threading.Event) -> None
         broker=broker,
         sink=sink,
         group=GROUP,
-        topic_names=TOPICS,
+        topic_names=(*TOPICS, *RECORDED_TOPICS),
         params=SinkParams(batch_records=20, poll_s=0),
         clock=ManualClock(),
         health=Health(ManualClock()),
@@ -83,10 +86,10 @@ def run(broker: MemoryBroker, sink: RecorderSink, stop: threading.Event) -> None
 
 
 def test_every_topic_is_stored_and_recorded_invalid_records_too(database: Database, tmp_path: Path) -> None:
-    broker = published(EVENTS)
+    broker = published([*EVENTS, *QUOTES])
     stop = threading.Event()
     # The record that is no JSON is stored as the dead letter that the runner makes of it.
-    reports = Reports(stop=stop, after_records=len(EVENTS) + 1)
+    reports = Reports(stop=stop, after_records=len(EVENTS) + len(QUOTES) + 1)
     recording = ParquetRecording(ParquetParams(folder=tmp_path / "tape"), clock=ManualClock())
     run(broker, RecorderSink(database=database, recording=recording, report=reports), stop)
     with database.session(read_only=True) as session:
@@ -104,6 +107,9 @@ def test_every_topic_is_stored_and_recorded_invalid_records_too(database: Databa
         assert queries.anomalies(session) == [samples.anomaly()]
     taped = [trade for batch in read([tmp_path / "tape"], markets=["ETH-USDT"]) for trade in batch]
     assert taped == samples.trades(30, symbol="ETH-USDT")
+    # The store does not keep them.
+    quotes = [quote for part in read_quotes(quote_files([tmp_path / "tape"])) for quote in part.events()]
+    assert {quote.update_id for quote in quotes} == {quote.update_id for quote in QUOTES}
     figures, state, _ = reports.latest
     assert (figures["trades_stored_total"], state) == (80, "running")
 

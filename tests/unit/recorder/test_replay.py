@@ -9,10 +9,11 @@ from shared import topics
 from shared.clock import MICROSECONDS_PER_SECOND, ManualClock
 from shared.codec import decode
 from shared.errors import BrokerRetriableError
-from shared.events import Trade
+from shared.events import Quote, Trade
 from shared.stream.broker import TopicPartition
 from shared.stream.memory import MemoryBroker, MemoryProducer
 from tests import samples
+from tests.data.quote_market import busy
 
 
 class Waiting(threading.Event):
@@ -72,7 +73,7 @@ def test_trades_keep_ids_and_event_times_and_are_received_now() -> None:
         (t.trade_id, t.price, t.event_time_us) for t in trades
     ]
     assert {trade.received_time_us for trade in on_topic} == {replayed.started_us}
-    assert replayed.published == 5
+    assert replayed.published.trades == 5
 
 
 def test_as_fast_as_possible_waits_for_nothing() -> None:
@@ -111,7 +112,7 @@ def test_a_market_stays_in_one_partition() -> None:
 def test_stopping_ends_it_between_two_trades() -> None:
     trades = [samples.trade(n, at_us=samples.START_US + n * MICROSECONDS_PER_SECOND) for n in range(9)]
     replayed = Recorded(trades, speed=1, stop_after_waits=7)
-    assert replayed.published == len(replayed.on_topic()) == 2
+    assert replayed.published.trades == len(replayed.on_topic()) == 2
 
 
 def test_progress_counts_and_tells_the_time_of_the_recording() -> None:
@@ -129,6 +130,34 @@ def test_a_long_wait_shows_progress_too() -> None:
     assert set(progress) == {Progress(trades=1, event_time_us=samples.START_US)}
 
 
+def test_quotes_come_between_the_trades_the_first_of_a_market_anew() -> None:
+    quotes = busy("layering")[:40]
+    first_us, last_us = int(quotes.times_us[0]), int(quotes.times_us[-1])
+    trades = [samples.trade(1, at_us=first_us), samples.trade(2, at_us=last_us + 1)]
+    broker, clock = MemoryBroker(partitions=1), ManualClock()
+    broker.ensure_topics()
+    replayed = replay(
+        [trades],
+        quotes=[quotes[:30], quotes[30:]],
+        params=ReplayParams(speed=0),
+        producer=broker.producer(),
+        clock=clock,
+        stop=threading.Event(),
+        on_progress=lambda _: None,
+    )
+    assert replayed == Progress(trades=2, quotes=40, event_time_us=last_us + 1)
+    on_topic = [
+        decode(message.value(), Quote) for message in broker.read_all([TopicPartition(topics.QUOTES, 0)])
+    ]
+    assert [(quote.symbol, quote.update_id) for quote in on_topic] == [
+        (quote.symbol, quote.update_id) for quote in quotes.events()
+    ]
+    symbols = [quote.symbol for quote in on_topic]
+    anew = {symbols.index("BTC-USDT"), symbols.index("SOL-USDT")}
+    assert {at for at, quote in enumerate(on_topic) if not quote.is_continuous} == anew
+    assert on_topic[9].bids == quotes.events()[9].bids
+
+
 class DeafProducer(MemoryProducer):
     """A producer whose records are never acknowledged."""
 
@@ -140,7 +169,7 @@ class DeafProducer(MemoryProducer):
 def test_what_is_not_acknowledged_is_an_error() -> None:
     broker = MemoryBroker()
     broker.ensure_topics()
-    with pytest.raises(BrokerRetriableError, match="2 of 3 trades were not acknowledged"):
+    with pytest.raises(BrokerRetriableError, match="2 of 3 records were not acknowledged"):
         replay(
             [samples.trades(3)],
             params=ReplayParams(speed=0),
