@@ -314,7 +314,12 @@ def _contestant(text: str) -> "Contestant":
 def _configuration(name: str, settings: config.Settings) -> "Contestant":
     from detector.evaluation.contestants import Configuration  # noqa: PLC0415 - as in `evaluate`
 
-    return Configuration(name=name, params=engine_params(settings), cross=cross_params(settings))
+    return Configuration(
+        name=name,
+        params=engine_params(settings),
+        cross=cross_params(settings),
+        quotes=quote_params(settings),
+    )
 
 
 @config_app.command("show")

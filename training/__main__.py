@@ -23,6 +23,7 @@ from detector.evaluation.truth import read_truth
 from detector.patterns import pump_scorer
 from shared.errors import RecordingError, TapewatchError
 from shared.recordings.reader import read
+from shared.stream.columns import TradeColumns
 from training import pumps as learning
 from training import validation
 
@@ -82,7 +83,7 @@ def _read(recordings: list[Path], truth: list[Path], tell: learning.Progress) ->
     """
     truths, tapes, done = read_truth(truth), Tapes(), 0
     forget_after_s = config.load_or_exit().detector_forget_after_h * 3_600
-    for silent, trades in pieces(read(recordings), forget_after_s):
+    for silent, trades in pieces(map(TradeColumns.of, read(recordings)), forget_after_s):
         for symbol in silent:
             tapes.forget(symbol)
         tapes.add(trades)

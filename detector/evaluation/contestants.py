@@ -27,9 +27,11 @@ from detector.evaluation import baselines
 from detector.evaluation.events import ANY_KIND, Alarm
 from detector.evaluation.tapes import MarketTape
 from detector.params import EngineParams
+from detector.quotes.engine import QuoteEngine, QuoteParams
 from shared.clock import MICROSECONDS_PER_SECOND
 from shared.events import Anomaly, EpisodePhase, MarketTick
 from shared.stream.columns import ALL_MARKETS, TradeColumns
+from shared.stream.quotes import QuoteColumns
 
 
 class Baseline(StrEnum):
@@ -49,11 +51,13 @@ class Configuration:
         name: as people call it.
         params: of the engine; what concerns several markets needs its ticks.
         cross: of the step that looks at all markets together; None: without it.
+        quotes: of the engine of quotes; None: without it.
     """
 
     name: str
     params: EngineParams
     cross: CrossParams | None = None
+    quotes: QuoteParams | None = None
 
 
 class EngineRun:
@@ -67,6 +71,7 @@ class EngineRun:
         self._engine = Engine(configuration.params)
         cross = configuration.cross
         self._cross = None if cross is None else CrossEngine(cross)
+        self._quotes = None if configuration.quotes is None else QuoteEngine(configuration.quotes)
         self._lateness_us = 0 if cross is None else round(cross.lateness_s * MICROSECONDS_PER_SECOND)
         self._alarms: dict[tuple[str, int], Alarm] = {}
         self._updates: list[Alarm] = []
@@ -84,6 +89,13 @@ class EngineRun:
                 second = event.event_time_us // MICROSECONDS_PER_SECOND + 1
                 self._take(event, told_us=second * MICROSECONDS_PER_SECOND + self._lateness_us)
 
+    def on_quotes(self, quotes: QuoteColumns) -> None:
+        """Judge a batch of quotes, where there is an engine for them."""
+        if self._quotes is not None:
+            for event in self._quotes.on_batch(quotes):
+                if isinstance(event, Anomaly):
+                    self._take(event, told_us=event.event_time_us)
+
     def _take(self, event: Anomaly, *, told_us: int) -> None:
         # Recordings without ids are numbered from 1 each, so that an id may come again.
         identity = event.episode.episode_id, event.episode.opened_us
@@ -99,16 +111,25 @@ class EngineRun:
     def twin(self) -> Self:
         """Return one that goes on from here, with no alarms so far; this one goes on as before."""
         twin = type(self)(self._configuration)
-        copies = [(self._engine, twin._engine), (self._cross, twin._cross)]  # noqa: SLF001 - its own
-        for mine, its in copies:
+        mine_of, its_of = self._parts, twin._parts  # noqa: SLF001 - its own
+        for mine, its in zip(mine_of, its_of, strict=True):
             if mine is not None and its is not None:
                 for symbol in mine.symbols():
                     its.restore(symbol, mine.snapshot(symbol))
         return twin
 
+    @property
+    def _parts(self) -> tuple[Engine | None, CrossEngine | None, QuoteEngine | None]:
+        return self._engine, self._cross, self._quotes
+
     def forget(self, symbol: str) -> None:
         """Let a market begin anew."""
         self._engine.evict(symbol)
+
+    def forget_quotes(self, symbol: str) -> None:
+        """Let a market's quotes begin anew."""
+        if self._quotes is not None:
+            self._quotes.evict(symbol)
 
     def forget_all(self) -> None:
         """Let what concerns several markets begin anew."""

@@ -25,6 +25,7 @@ class Truth(NamedTuple):
         exchange: venue; empty: all.
         label: an event; a negative (something that must not be taken for one); or a time without labels.
         name: how people call it; may be empty.
+        needs_quotes: whether it shows in quotes alone.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Truth(NamedTuple):
     exchange: str = ""
     label: Label = Label.EVENT
     name: str = ""
+    needs_quotes: bool = False
 
 
 class Alarm(NamedTuple):
@@ -70,8 +72,10 @@ class Watch(NamedTuple):
         exchange: venue.
         symbol: market.
         spans: in order and apart; it begins anew at each.
+        quoted: from the first of its quotes to the last, where some are recorded.
     """
 
     exchange: str
     symbol: str
     spans: tuple[Span, ...]
+    quoted: Span | None = None

@@ -10,22 +10,23 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
 from detector.evaluation import la_morgia
 from detector.evaluation.contestants import ALONE, Baseline, Configuration, EngineRun, baseline_alarms
-from detector.evaluation.events import Alarm, Truth
+from detector.evaluation.events import Alarm, Span, Truth, Watch
 from detector.evaluation.tapes import MarketTape, Tapes
 from shared.clock import MICROSECONDS_PER_SECOND
 from shared.errors import RecordingError
-from shared.events import Trade
 from shared.recordings import read
+from shared.recordings.quotes import quote_files, read_quotes
 from shared.stream.columns import TradeColumns
 
 Contestant: TypeAlias = Configuration | Baseline
-# Called with the trades judged so far, and files done of all; -1: nothing is known about files.
+Columns = TypeVar("Columns", bound=TradeColumns)
+# Called with the trades and quotes judged so far, and files done of all; -1: nothing is known about files.
 Progress: TypeAlias = Callable[[int, int, int], None]
 _UNKNOWN: Final = -1
 
@@ -35,7 +36,7 @@ class Plan:
     """What is to be judged.
 
     Attributes:
-        recordings: files in any known form.
+        recordings: files in any known form, of trades and quotes.
         contestants: who judges.
         forget_after_s: silence after which a market begins anew.
         jobs: processes.
@@ -55,11 +56,22 @@ class Judged:
         alarms: by contestant's name.
         cpu_s: seconds of CPU that each took.
         tapes: what was traded, per market and venue.
+        quotes: how many quotes were judged.
+        quoted: per venue and market, from its first quote to its last.
     """
 
     alarms: dict[str, list[Alarm]] = field(default_factory=dict)
     cpu_s: dict[str, float] = field(default_factory=dict)
     tapes: list[MarketTape] = field(default_factory=list)
+    quotes: int = 0
+    quoted: dict[tuple[str, str], Span] = field(default_factory=dict)
+
+    @property
+    def watches(self) -> list[Watch]:
+        """What is recorded, per market and venue."""
+        return [
+            tape.watch._replace(quoted=self.quoted.get((tape.exchange, tape.symbol))) for tape in self.tapes
+        ]
 
     @property
     def trades(self) -> int:
@@ -72,6 +84,14 @@ class Judged:
             self.alarms.setdefault(name, []).extend(alarms)
             self.cpu_s[name] = self.cpu_s.get(name, 0.0) + other.cpu_s[name]
         self.tapes += other.tapes
+        self.quotes += other.quotes
+        for venue, span in other.quoted.items():
+            self.extend(venue, span)
+
+    def extend(self, venue: tuple[str, str], span: Span) -> None:
+        """Note that there are quotes of a market from then till then."""
+        known = self.quoted.get(venue, span)
+        self.quoted[venue] = Span(min(known.start_us, span.start_us), max(known.end_us, span.end_us))
 
 
 def judge(plan: Plan, truths: Sequence[Truth], *, progress: Progress) -> Judged:
@@ -109,7 +129,7 @@ def _judge_files(plan: Plan, progress: Progress) -> Judged:
     ]
     judged, tapes = Judged(cpu_s=dict.fromkeys((run.name for run in runs), 0.0)), Tapes()
     done = 0
-    for silent, trades in pieces(read(plan.recordings), plan.forget_after_s):
+    for silent, trades in pieces(map(TradeColumns.of, read(plan.recordings)), plan.forget_after_s):
         for symbol in silent:
             tapes.forget(symbol)
             for run in runs:
@@ -125,6 +145,7 @@ def _judge_files(plan: Plan, progress: Progress) -> Judged:
         done += len(trades)
         progress(done, _UNKNOWN, _UNKNOWN)
     judged.tapes = tapes.tapes()
+    _judge_quotes(plan, runs, judged, progress)
     judged.alarms = {run.name: run.engine.alarms for run in runs}
     for baseline in ALONE:
         if baseline in plan.contestants:
@@ -136,10 +157,26 @@ def _judge_files(plan: Plan, progress: Progress) -> Judged:
     return judged
 
 
-def pieces(
-    batches: Iterator[Sequence[Trade]], forget_after_s: float
-) -> Iterator[tuple[list[str], TradeColumns]]:
-    """Yield trades, cut where a market has been silent for too long, with the markets that begin anew.
+def _judge_quotes(plan: Plan, runs: Sequence[_Run], judged: Judged, progress: Progress) -> None:
+    """Let the engines of quotes judge what they read; it is separate from what trades tell."""
+    trades = judged.trades
+    for silent, quotes in pieces(read_quotes(quote_files(plan.recordings)), plan.forget_after_s):
+        for number, venue in enumerate(quotes.venues):
+            times_us = quotes.times_us[quotes.venue == number]
+            if times_us.size:
+                judged.extend(venue, Span(int(times_us.min()), int(times_us.max()) + 1))
+        for run in runs:
+            for symbol in silent:
+                run.engine.forget_quotes(symbol)
+            started_s = time.process_time()
+            run.engine.on_quotes(quotes)
+            judged.cpu_s[run.name] += time.process_time() - started_s
+        judged.quotes += len(quotes)
+        progress(trades + judged.quotes, _UNKNOWN, _UNKNOWN)
+
+
+def pieces(batches: Iterator[Columns], forget_after_s: float) -> Iterator[tuple[list[str], Columns]]:
+    """Yield trades or quotes, cut where a market was silent for too long, with the markets that begin anew.
 
     Args:
         batches: in order of time.
@@ -147,8 +184,7 @@ def pieces(
     """
     forget_after_us = round(forget_after_s * MICROSECONDS_PER_SECOND)
     traded_us: dict[str, int] = {}
-    for batch in batches:
-        trades = TradeColumns.of(batch)
+    for trades in batches:
         cuts: dict[int, list[str]] = {0: []}
         symbols = np.array([symbol for _, symbol in trades.venues])[trades.venue]
         for symbol in dict.fromkeys(symbol for _, symbol in trades.venues):

@@ -14,7 +14,7 @@ Every other alarm is
 
 A market warms up for a day, or for 15 % of what is recorded of it, if that is less (as in the Numenta Anomaly
 Benchmark), each time that it begins anew. Events that start then, or outside of what is recorded, are left
-out: neither found nor missed.
+out: neither found nor missed; so are those that show in quotes alone where there are none.
 
 Example:
     >>> minute = 60_000_000
@@ -182,6 +182,7 @@ class _Market:
                 Span(min(span.start_us + rule.warm_up_us(span), span.end_us), span.end_us) for span in spans
             ]
         self._recorded = recorded
+        self._quoted = {watch.exchange: watch.quoted for watch in watches}
         self._silent = {exchange: self._not_counted_on(exchange) for exchange in recorded}
 
     def settle(self, alarms: Sequence[Alarm], outcome: Outcome) -> None:
@@ -254,6 +255,10 @@ class _Market:
         venues = [exchange for exchange in self._recorded if truth.exchange in {"", exchange}]
         if not any(_holds(self._recorded[exchange], truth.start_us) for exchange in venues):
             return "not recorded"
+        if truth.needs_quotes and not any(
+            (quoted := self._quoted[exchange]) and _holds((quoted,), truth.start_us) for exchange in venues
+        ):
+            return "it shows in quotes alone, and none are given"
         if not any(_holds(self._judged[exchange], truth.start_us) for exchange in venues):
             return "warming up"
         return ""

@@ -67,8 +67,9 @@ class Report:
     def summary(self) -> str:
         """Return what was evaluated, in a sentence."""
         markets = len(self.judged.tapes)
+        quotes = f" and {self.judged.quotes:,} quotes" if self.judged.quotes else ""
         return (
-            f"{self.judged.trades:,} trades of {markets} market{'' if markets == 1 else 's'}, "
+            f"{self.judged.trades:,} trades{quotes} of {markets} market{'' if markets == 1 else 's'}, "
             f"{self.market_days:,.1f} market days."
         )
 
@@ -160,6 +161,7 @@ def as_json(report: Report) -> str:
         "title": report.title,
         "command": report.command,
         "trades": report.judged.trades,
+        "quotes": report.judged.quotes,
         "market_days": report.market_days,
         "markets": [
             {

@@ -97,7 +97,7 @@ def scores(
 
 def _watches(judged: Judged) -> list[Watch]:
     """Return what is recorded; what is told of several markets together is watched as long as any of them."""
-    watches = [tape.watch for tape in judged.tapes]
+    watches = judged.watches
     spans = [span for watch in watches for span in watch.spans]
     whole = Span(min(span.start_us for span in spans), max(span.end_us for span in spans))
     known = {(watch.exchange, watch.symbol) for watch in watches}

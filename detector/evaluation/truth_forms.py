@@ -22,6 +22,8 @@ from shared.recordings.markets import market_of
 
 Row: TypeAlias = Mapping[str, str]
 _BINANCE: Final = "binance"
+# Scenarios of the simulator that leave orders in the book, and hardly anything among trades.
+_IN_QUOTES: Final = frozenset({"spoofing", "layering"})
 _BETWEEN_VENUES: Final = frozenset({"arbitrage"})
 _MINUTE_US: Final = 60_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -77,6 +79,7 @@ def of_injected(line: object) -> Truth:
         line["end_us"],
         exchange="" if line["kind"] in _BETWEEN_VENUES else line.get("exchange", ""),
         name=line.get("id", ""),
+        needs_quotes=line.get("scenario") in _IN_QUOTES,
     )
 
 

@@ -201,7 +201,7 @@ def test_recordings_of_a_market_far_apart_are_judged_each_by_itself() -> None:
     year_us = 365 * 24 * HOUR_US
     second = [altered(one, event_time_us=one.event_time_us + year_us) for one in first]
     tapes = Tapes()
-    for silent, trades in pieces(iter([first, second]), 86_400.0):
+    for silent, trades in pieces(map(TradeColumns.of, [first, second]), 86_400.0):
         for symbol in silent:
             tapes.forget(symbol)
         tapes.add(trades)

@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from detector.__main__ import app
+from simulator.crowd import MarketParams
+from simulator.scenarios import ScenarioParams, Scheduled
+from simulator.tapes import write_tape
 
 START_MS = 1_760_054_400_000
 MINUTE_MS = 60_000
@@ -135,3 +139,43 @@ def test_settings_from_a_file(recording: Path, truth: Path, tmp_path: Path) -> N
     assert code == 0, told
     ours, other = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["scores"]
     assert (ours["found"], other["found"]) == (1, 0)
+
+
+@pytest.fixture(scope="module")
+def spoofed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half an hour of a market with its quotes, in which somebody spoofs after 25 minutes."""
+    folder = tmp_path_factory.mktemp("spoofed")
+    event = Scheduled("spoofing", "BTCUSDT", 1_500.0, 12.0)
+    scenarios = ScenarioParams(whales_per_hour=0.0, crashes_per_hour=0.0, scheduled=(event,))
+    params = MarketParams(
+        symbols=("BTCUSDT",), rate=5.0, seed=7, duration_s=1_800.0, has_quotes=True, scenarios=scenarios
+    )
+    write_tape(params, folder)
+    return folder
+
+
+def judged(tmp_path: Path, *recordings: Path, truth: Path) -> dict[str, Any]:
+    code, told = run(*recordings, "--truth", truth, "--report", tmp_path)
+    assert code == 0, told
+    report: dict[str, Any] = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    return report
+
+
+@pytest.mark.parametrize("names", [("",), ("trades.parquet", "quotes.parquet")])
+def test_spoofing_is_found_in_the_quotes_of_a_tape(
+    spoofed: Path, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    recordings = [spoofed / name for name in names]
+    report = judged(tmp_path, *recordings, truth=spoofed / "truth.jsonl")
+    (score,) = report["scores"]
+    assert (score["kind"], score["events"], score["found"]) == ("manipulation", 1, 1)
+    assert "spoofing" in score["hits"][0]["alarm"]["reason"]
+    assert report["quotes"] > 17_000
+
+
+def test_what_shows_in_quotes_alone_is_left_out_without_them(spoofed: Path, tmp_path: Path) -> None:
+    report = judged(tmp_path, spoofed / "trades.parquet", truth=spoofed / "truth.jsonl")
+    (score,) = report["scores"]
+    assert (score["events"], score["missed"], report["quotes"]) == (0, [], 0)
+    assert score["left_out"] == {"it shows in quotes alone, and none are given": 1}
+    assert "1 event left out: it shows in quotes alone" in (tmp_path / "report.html").read_text("utf-8")
