@@ -7,10 +7,10 @@ after the other, each on what the one before it left, so that all agree.
 
 `claim` hands out the oldest pending notification of a channel and nothing behind it, so each channel keeps
 its order. A claim counts the attempt and moves `next_attempt_us` by a lease *before* anything is sent; when
-the process dies with a notification in flight, whoever comes next takes it once the lease is over. That is
-the one case in which people may be told twice: the channel took the message, and the process (or its
-connection to the store) died before that could be written down. At most the one notification in flight on
-each channel is repeated, and both have the same `notification_id`.
+the process dies with a notification in flight, whoever comes next takes it once the lease is over. That, and
+an answer that is lost on its way, are the cases in which people may be told twice: the channel took the
+message, and nobody could write that down. At most the one notification in flight on each channel is
+repeated; both have the same `notification_id`, and the repetition says what it is (`Delivery.may_repeat`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,6 +37,8 @@ TOPIC: Final = "topic:alerts"
 
 _VERSION: Final = "version"
 _PUBLISHED_AT_ONCE: Final = 1_000
+# A message that may be there, and nobody noted its id.
+_PERHAPS: Final = ""
 Row = dict[str, object]
 
 
@@ -50,6 +52,7 @@ class Delivery:
         thread_ref: the channel's id of the incident's message; empty when there is none yet.
         attempts: tried so far, this one included.
         created_us: when it was decided.
+        may_repeat: whether an attempt before may have arrived.
     """
 
     notification: Notification
@@ -57,6 +60,7 @@ class Delivery:
     thread_ref: str
     attempts: int
     created_us: int
+    may_repeat: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,13 +160,16 @@ class Outbox:
             .values(state=DeliveryState.SENT, sent_us=now_us)
         )
 
-    def claim(self, channel: str, *, now_us: int, lease_s: float) -> Delivery | NotYet | None:
+    def claim(
+        self, channel: str, *, now_us: int, lease_s: float, min_interval_s: float = 0.0
+    ) -> Delivery | NotYet | None:
         """Take the oldest pending notification of a channel for one attempt.
 
         Args:
             channel: name of the channel.
             now_us: the alerter's time.
             lease_s: for how long nobody else may try it; longer than an attempt can last.
+            min_interval_s: to the last notification that the channel took, from any alerter.
 
         Returns:
             The notification, or until when it must wait, or None when nothing is pending.
@@ -180,13 +187,20 @@ class Outbox:
         with self._database.session(read_only=True) as session:
             row = session.scalars(oldest).one_or_none()
             thread_ref = "" if row is None else _thread_ref(session, row)
+            # After the row: by then, whatever was before it in the queue is written down.
+            last_us = _last_sent_us(session, channel) if row is not None and min_interval_s else 0
         if row is None:
             return None
-        if row.next_attempt_us > now_us:
-            return NotYet(until_us=row.next_attempt_us)
+        # Another's clock may be ahead.
+        paced_us = min(last_us, now_us) + round(min_interval_s * MICROSECONDS_PER_SECOND)
+        if (until_us := max(row.next_attempt_us, paced_us)) > now_us:
+            return NotYet(until_us=until_us)
         # Whoever changes the attempts first has it.
         claiming = _only(row.notification_id, channel, row.attempts).values(
-            attempts=row.attempts + 1, next_attempt_us=now_us + round(lease_s * MICROSECONDS_PER_SECOND)
+            attempts=row.attempts + 1,
+            next_attempt_us=now_us + round(lease_s * MICROSECONDS_PER_SECOND),
+            # What whoever comes next finds, should this process die.
+            message_ref=_PERHAPS,
         )
         if not self._change(claiming):
             return NotYet(until_us=now_us)
@@ -196,6 +210,7 @@ class Outbox:
             thread_ref=thread_ref,
             attempts=row.attempts + 1,
             created_us=row.created_us,
+            may_repeat=row.message_ref == _PERHAPS,
         )
 
     def mark_sent(self, delivery: Delivery, *, message_ref: str, now_us: int) -> None:
@@ -206,11 +221,16 @@ class Outbox:
             )
         )
 
-    def mark_failed(self, delivery: Delivery, *, reason: str, next_attempt_us: int) -> None:
+    def mark_failed(
+        self, delivery: Delivery, *, reason: str, next_attempt_us: int, may_have_arrived: bool = False
+    ) -> None:
         """Write down that this attempt failed and when the next one is due."""
+        is_uncertain = may_have_arrived or delivery.may_repeat
         self._change(
             _only(delivery.notification.notification_id, delivery.channel, delivery.attempts).values(
-                reason=_words(reason), next_attempt_us=next_attempt_us
+                reason=_words(reason),
+                next_attempt_us=next_attempt_us,
+                message_ref=_PERHAPS if is_uncertain else None,
             )
         )
 
@@ -327,6 +347,18 @@ def _thread_ref(session: Session, row: DeliveryRow) -> str:
         .limit(1)
     )
     return session.scalars(query).one_or_none() or ""
+
+
+def _last_sent_us(session: Session, channel: str) -> int:
+    """Return when a channel took something last; 0: never."""
+    # A channel is served in this order, so the latest decided was sent last.
+    query = (
+        select(DeliveryRow.sent_us)
+        .where(DeliveryRow.channel == channel, DeliveryRow.state == DeliveryState.SENT)
+        .order_by(DeliveryRow.created_us.desc(), DeliveryRow.sequence.desc())
+        .limit(1)
+    )
+    return session.scalars(query).one_or_none() or 0
 
 
 def _notification(row: DeliveryRow) -> Notification:

@@ -10,7 +10,9 @@ A channel that is dead (`deaths.py`) holds up nobody: what it refuses is written
 other channels say so once.
 
 An answer that is lost on its way looks like a failure, so that message is sent again; see `outbox.py` for the
-only other case of a repetition.
+only other case of a repetition. What may be one says so.
+
+Several alerters keep a channel's pace together: each looks in the store when the channel took something last.
 """
 
 import asyncio
@@ -19,10 +21,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+import msgspec
 import structlog
 
 from alerter.channels.channel import Channel
 from alerter.deaths import Deaths
+from alerter.notification import Notification
 from alerter.outbox import Delivery, NotYet, Outbox
 from alerter.tally import Tally
 from shared.clock import MICROSECONDS_PER_SECOND, Clock
@@ -39,6 +43,7 @@ from shared.stream.retry import Backoff
 # Notifications already sent are written down even during a stop, but not for ever.
 _RECORD_ATTEMPTS_WHEN_STOPPING: Final = 3
 _NOTICE_ATTEMPTS: Final = 3
+SENT_AGAIN: Final = "sent again, as nobody noted whether it arrived"
 _log = structlog.get_logger()
 
 
@@ -87,6 +92,15 @@ class SenderParams:
         """Return the wait after so many failed attempts."""
         doublings = min(attempts - 1, 30)
         return float(min(self.backoff_max_s, self.backoff_first_s * 2**doublings))
+
+
+def _as_sent(delivery: Delivery) -> Notification:
+    """Return a notification, which says when people may know it already."""
+    notification = delivery.notification
+    if not (delivery.may_repeat and notification.rings):
+        return notification
+    note = "; ".join(filter(None, [notification.note, SENT_AGAIN]))
+    return msgspec.structs.replace(notification, note=note)
 
 
 @dataclass
@@ -197,6 +211,7 @@ class Sender:
                 lane.channel.name,
                 now_us=self._clock.now_us(),
                 lease_s=self._params.lease_s,
+                min_interval_s=lane.channel.min_interval_s,
             )
         except StoreUnavailableError as error:
             return self._store_wait_s(lane, error)
@@ -247,10 +262,10 @@ class Sender:
         name, started_s = lane.channel.name, self._clock.monotonic_s()
         try:
             async with asyncio.timeout(self._params.send_timeout_s):
-                return await lane.channel.send(delivery.notification, thread_ref=delivery.thread_ref)
+                return await lane.channel.send(_as_sent(delivery), thread_ref=delivery.thread_ref)
         except TimeoutError:
             detail = f"no answer within {self._params.send_timeout_s:g} s"
-            raise DeliveryRetriableError(name, detail=detail) from None
+            raise DeliveryRetriableError(name, detail=detail, may_have_arrived=True) from None
         finally:
             # The pace counts from the answer, for only then the message has certainly arrived.
             answered_s = self._clock.monotonic_s()
@@ -281,7 +296,13 @@ class Sender:
         )
         self.tally.failed(delivery.channel, error.detail)
         await self._record(
-            lane, lambda: self._outbox.mark_failed(delivery, reason=error.detail, next_attempt_us=due_us)
+            lane,
+            lambda: self._outbox.mark_failed(
+                delivery,
+                reason=error.detail,
+                next_attempt_us=due_us,
+                may_have_arrived=error.may_have_arrived,
+            ),
         )
 
     async def _refused(self, lane: _Lane, delivery: Delivery, error: DeliveryRefusedError) -> None:

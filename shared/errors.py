@@ -204,11 +204,24 @@ class DeliveryError(TapewatchError):
 
 
 class DeliveryRetriableError(DeliveryError):
-    """The channel may take it later."""
+    """The channel may take it later.
 
-    def __init__(self, channel: str, *, detail: str, retry_after_s: float | None = None) -> None:
+    Attributes:
+        retry_after_s: how long the channel asks to wait; None when it does not say.
+        may_have_arrived: whether the answer was lost, and perhaps not the message.
+    """
+
+    def __init__(
+        self,
+        channel: str,
+        *,
+        detail: str,
+        retry_after_s: float | None = None,
+        may_have_arrived: bool = False,
+    ) -> None:
         super().__init__(channel, detail=detail)
         self.retry_after_s = retry_after_s
+        self.may_have_arrived = may_have_arrived
 
 
 class DeliveryRefusedError(DeliveryError):

@@ -10,6 +10,7 @@ error with its `Retry-After`, and the outbox does the waiting. Where nothing is 
 import asyncio
 import http.client
 import json
+import urllib.error
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -208,7 +209,7 @@ class SlackChannel:
         except json.JSONDecodeError:
             raise DeliveryRetriableError(self.name, detail="the answer is no JSON") from None
         except _NETWORK_ERRORS as error:
-            raise DeliveryRetriableError(self.name, detail=self._redact(_named(error))) from None
+            raise _unanswered(self.name, self._redact(_named(error)), error) from None
 
 
 class SlackWebhook:
@@ -239,7 +240,7 @@ class SlackWebhook:
         try:
             response = self._client.send(text=text, blocks=blocks, unfurl_links=False, unfurl_media=False)
         except _NETWORK_ERRORS as error:
-            raise DeliveryRetriableError(self.name, detail=self._redact(_named(error))) from None
+            raise _unanswered(self.name, self._redact(_named(error)), error) from None
         if response.status_code != http.client.OK:
             detail = clean(self._redact(response.body), _DETAIL) or f"HTTP {response.status_code}"
             raise _failure(self.name, response.status_code, detail, response.headers)
@@ -277,6 +278,12 @@ def _failure(channel: str, status: int, detail: str, headers: Mapping[str, str])
     is_dead = detail in _DEAD or status in {401, 403, 404, 410}
     refused = ChannelDeadError if is_dead else DeliveryRefusedError
     return refused(channel, detail=f"{detail} ({status})")
+
+
+def _unanswered(channel: str, detail: str, error: Exception) -> DeliveryRetriableError:
+    # urllib wraps what fails before the request has left, and nothing after that.
+    is_unsent = isinstance(error, urllib.error.URLError)
+    return DeliveryRetriableError(channel, detail=detail, may_have_arrived=not is_unsent)
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
+import httpx
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, ReplyParameters
 from telegram.constants import FloodLimit, ParseMode
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
@@ -35,6 +36,8 @@ os.environ.setdefault("PTB_TIMEDELTA", "true")
 _NOT_MODIFIED: Final = "message is not modified"
 _GONE: Final = ("message to edit not found", "message can't be edited", "message_id_invalid")
 _NO_CHAT: Final = ("chat not found", "not enough rights", "have no rights", "need administrator rights")
+# Errors below the library before a request has left.
+_NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
 _CONNECTIONS: Final = 16
 _MINUTE_S: Final = 60.0
@@ -251,7 +254,13 @@ class TelegramChat:
         except (Forbidden, InvalidToken) as error:
             raise ChannelDeadError(self.name, detail=self._describe(error)) from None
         except TelegramError as error:
-            raise DeliveryRetriableError(self.name, detail=self._describe(error)) from None
+            cause = error.__cause__
+            raise DeliveryRetriableError(
+                self.name,
+                detail=self._describe(error),
+                may_have_arrived=isinstance(cause, httpx.TransportError)
+                and not isinstance(cause, _NEVER_SENT),
+            ) from None
 
     def _describe(self, error: TelegramError) -> str:
         # A failing gateway's whole page may be in it.

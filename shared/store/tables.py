@@ -183,7 +183,8 @@ class DeliveryRow(Base):
         attempts: deliveries tried.
         next_attempt_us: not to be tried before; meaningful while pending.
         sent_us: when the channel took it.
-        message_ref: the channel's id of the message (Telegram: message id, Slack: ts).
+        message_ref: the channel's id of the message (Telegram: message id, Slack: ts); while pending, empty
+            when an attempt may have arrived, and null when surely none has.
         payload: the notification as JSON, so that the outbox needs no other table.
         created_us: when the alerter decided it.
     """

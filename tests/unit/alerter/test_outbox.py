@@ -305,3 +305,36 @@ def test_a_name_with_a_null_character_can_be_stored_and_is_known_again(database:
 
 def test_an_empty_batch_needs_no_store(database: Database) -> None:
     assert outbox(database).take([], now_us=NOW_US) == []
+
+
+def test_what_nobody_noted_the_end_of_may_be_a_repetition(database: Database) -> None:
+    box = outbox(database)
+    box.take(distinct(1), now_us=NOW_US)
+    first = claimed(box, now_us=after(1))
+    assert not first.may_repeat
+    box.mark_failed(first, reason="HTTP 502", next_attempt_us=after(2))
+    second = claimed(box, now_us=after(3))
+    assert not second.may_repeat, "the channel has said no"
+    # The process died: the lease runs out.
+    third = claimed(box, now_us=after(3 + LEASE_S))
+    assert third.may_repeat
+    box.mark_failed(third, reason="HTTP 502", next_attempt_us=after(60))
+    assert claimed(box, now_us=after(61)).may_repeat, "what the first of them did is still not known"
+    assert (second.notification, second.attempts) == (third.notification, 2)
+
+
+def test_a_lost_answer_makes_the_next_attempt_a_possible_repetition(database: Database) -> None:
+    box = outbox(database)
+    box.take(distinct(1), now_us=NOW_US)
+    first = claimed(box, now_us=after(1))
+    box.mark_failed(first, reason="no answer", next_attempt_us=after(2), may_have_arrived=True)
+    assert claimed(box, now_us=after(3)).may_repeat
+
+
+def test_a_channels_pace_counts_from_the_last_that_it_took_from_anybody(database: Database) -> None:
+    box = outbox(database)
+    box.take(distinct(2), now_us=NOW_US)
+    box.mark_sent(claimed(box, now_us=after(1)), message_ref="1", now_us=after(2))
+    paced = {"lease_s": LEASE_S, "min_interval_s": 1.0}
+    assert outbox(database).claim(CHAT, now_us=after(2), **paced) == NotYet(until_us=after(3))
+    assert isinstance(outbox(database).claim(CHAT, now_us=after(3), **paced), Delivery)

@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +11,7 @@ from alerter.channels.slack import SlackChannel, SlackParams
 from alerter.channels.telegram import TelegramBot, TelegramChat, TelegramParams
 from alerter.outbox import Delivery, NotYet, Outbox
 from alerter.rules.tree import Rules
-from alerter.sender import Sender, SenderParams, pause
+from alerter.sender import SENT_AGAIN, Sender, SenderParams, pause
 from shared.clock import ManualClock
 from shared.errors import (
     ChannelDeadError,
@@ -263,9 +264,11 @@ class UnreliableOutbox(Outbox):
         super().__init__(database, rules=rules)
         self.failures = {"claim": 2, "mark": 3}
 
-    def claim(self, channel: str, *, now_us: int, lease_s: float) -> Delivery | NotYet | None:
+    def claim(
+        self, channel: str, *, now_us: int, lease_s: float, min_interval_s: float = 0.0
+    ) -> Delivery | NotYet | None:
         self._fail("claim")
-        return super().claim(channel, now_us=now_us, lease_s=lease_s)
+        return super().claim(channel, now_us=now_us, lease_s=lease_s, min_interval_s=min_interval_s)
 
     def mark_sent(self, delivery: Delivery, *, message_ref: str, now_us: int) -> None:
         self._fail("mark")
@@ -330,6 +333,34 @@ def test_a_lost_answer_repeats_the_message_with_the_same_id(
     telegram.fail_next(Fault(FaultKind.LOST_ANSWER))
     asyncio.run(run_until(sender(box, [chat], clock), lambda: is_empty(box)))
     assert telegram.anomaly_ids() == ["a000", "a000", "a001"]
+
+
+def test_a_repetition_says_what_it_is(
+    database: Database, telegram: TelegramServer, clock: ManualClock
+) -> None:
+    telegram.fail_next(Fault(FaultKind.LOST_ANSWER))
+    bot = TelegramBot(TelegramParams(token=telegram.token, api_url=telegram.url))
+    box = outbox(database, "telegram:1")
+    box.take(anomalies(2), now_us=clock.now_us())
+    clock.advance(seconds=1)
+    asyncio.run(run_until(sender(box, [TelegramChat(bot, chat_id="1")], clock), lambda: is_empty(box)))
+    assert [SENT_AGAIN in message.text for message in telegram.messages] == [False, True, False]
+
+
+def test_two_alerters_keep_a_channels_pace_together(database: Database, clock: ManualClock) -> None:
+    channels = [RecordingChannel("chat", clock, min_interval_s=1.0) for _ in range(2)]
+    box = outbox(database, "chat")
+    box.take(anomalies(6), now_us=clock.now_us())
+    clock.advance(seconds=1)
+
+    async def scenario() -> None:
+        both = [sender(outbox(database, "chat"), [channel], clock) for channel in channels]
+        await asyncio.gather(*(run_until(each, lambda: is_empty(box)) for each in both))
+
+    asyncio.run(scenario())
+    sent_s = sorted(at_s for channel in channels for _, at_s in channel.sent)
+    assert len(sent_s) == 6
+    assert all(later - sooner >= 1.0 for sooner, later in itertools.pairwise(sent_s))
 
 
 def test_one_unknown_chat_repeats_nothing_in_the_other(
