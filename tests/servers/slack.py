@@ -279,6 +279,12 @@ class SlackServer(StandIn):
             )
         return as_json(200, {"ok": True, "files": []})
 
+    def place(self, request: Request) -> str:
+        """Return the method and the channel: each method has its own limit there."""
+        if not request.path.startswith("/api/chat."):
+            return request.path
+        return f"{request.path} {self.id_of(str(_parameters(request).get('channel', '')))}"
+
     def rate_limited(self, retry_after_s: int) -> Reply:
         """Ask to wait."""
         body = {"ok": False, "error": "ratelimited"}

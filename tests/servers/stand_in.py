@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
@@ -95,11 +96,14 @@ class StandIn:
 
     Attributes:
         attempts: requests that came in, answered or not.
+        impatient: of these, those that came before the end of a wait that their chat was asked for.
     """
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         self.clock = clock or SystemClock()
         self.attempts = 0
+        self.impatient = 0
+        self._closed_until_s: dict[str, float] = {}
         self.lock = threading.RLock()
         self._faults: deque[Fault] = deque()
         self._released = threading.Event()
@@ -139,6 +143,10 @@ class StandIn:
         """Return the answer that asks to wait."""
         raise NotImplementedError
 
+    def place(self, request: Request) -> str:
+        """Return the chat or channel that a request is for; waits are asked for by it."""
+        return request.path
+
     def aside(self, request: Request) -> Reply | None:
         """Return the answer to a request that is no delivery: not locked, not counted, without faults."""
         del request
@@ -155,10 +163,12 @@ class StandIn:
             return reply
         with self.lock:
             self.attempts += 1
+            place = self.place(request)
+            self.impatient += self.clock.monotonic_s() < self._closed_until_s.get(place, 0.0)
             fault = self._faults.popleft() if self._faults else None
-            if fault is None:
-                return self.answer(request)
-            if (reply := self._faulty(fault, request)) is not None:
+            reply = self.answer(request) if fault is None else self._faulty(fault, request)
+            if reply is not None:
+                self._closed_until_s[place] = self.clock.monotonic_s() + _asked_wait_s(reply)
                 return reply
         self._released.wait()
         return Reply(None)
@@ -183,6 +193,11 @@ class StandIn:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def handle(self) -> None:
+                # Whoever was connected may have been killed.
+                with suppress(ConnectionError):
+                    super().handle()
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 reply = stand_in.respond(Request(self.path, dict(self.headers.items()), body))
@@ -203,6 +218,15 @@ class StandIn:
                 """Stay silent."""
 
         return Handler
+
+
+def _asked_wait_s(reply: Reply) -> float:
+    """Return how long an answer asks to wait, in Slack's way or in Telegram's."""
+    if reply.status != HTTPStatus.TOO_MANY_REQUESTS:
+        return 0.0
+    if "Retry-After" in reply.headers:
+        return float(reply.headers["Retry-After"])
+    return float(json.loads(reply.body)["parameters"]["retry_after"])
 
 
 def as_json(status: int, body: object, headers: Mapping[str, str] | None = None) -> Reply:

@@ -225,6 +225,10 @@ class TelegramServer(StandIn):
                 return as_json(200, {"ok": True, "result": True})
         return _error(404, "Not Found")
 
+    def place(self, request: Request) -> str:
+        """Return the chat."""
+        return _parameters(request).get("chat_id", "")
+
     def rate_limited(self, retry_after_s: int) -> Reply:
         """Ask to wait."""
         description = f"Too Many Requests: retry after {retry_after_s}"
