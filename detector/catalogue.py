@@ -22,6 +22,26 @@ class Entry(NamedTuple):
     pauses_at: int = 0
 
 
+class LibraryEntry(NamedTuple):
+    """One detector of the library, for tables instead of streams.
+
+    Attributes:
+        name: as in what is saved.
+        family: `statistical` (column by column) or `learned` (a model of all columns).
+        module: that it is imported from, when it is first asked for.
+        exported: its name there, and in `detector`.
+        about: what it finds strange, in a few words.
+        has_window: whether it may compare rows with those just before them, and learn row by row.
+    """
+
+    name: str
+    family: str
+    module: str
+    exported: str
+    about: str
+    has_window: bool
+
+
 CATALOGUE: Final = (
     Entry("zscore", "online", "a move, volume, rate or volatility far from its own recent mean", pauses_at=2),
     Entry("forest", "online", "a combination of values that is isolated among recent ones", pauses_at=1),
@@ -45,4 +65,50 @@ CROSS: Final = (
     Entry("market_move", "cross", "many markets that fall, or rise, together"),
     Entry("layered_burst", "cross", "several markets bought or sold within seconds, and the others not"),
     Entry("context", "cross", "whether an episode of the other detectors came alone or with the market"),
+)
+
+_STATISTICAL, _LEARNED = "detector.library.statistical", "detector.library.learned"
+
+# Those that users import from `detector` (docs/library.md).
+LIBRARY: Final = (
+    LibraryEntry(
+        "zscore",
+        "statistical",
+        f"{_STATISTICAL}.zscore",
+        "ZScoreDetector",
+        "a value many standard deviations from the mean",
+        has_window=True,
+    ),
+    LibraryEntry(
+        "mad",
+        "statistical",
+        f"{_STATISTICAL}.mad",
+        "MADDetector",
+        "a value many median absolute deviations from the median",
+        has_window=True,
+    ),
+    LibraryEntry(
+        "iqr",
+        "statistical",
+        f"{_STATISTICAL}.quartiles",
+        "IQRDetector",
+        "a value far beyond the quartiles",
+        has_window=True,
+    ),
+    LibraryEntry(
+        "tukey",
+        "statistical",
+        f"{_STATISTICAL}.quartiles",
+        "TukeyDetector",
+        "a value beyond the fences of a box plot",
+        has_window=True,
+    ),
+    LibraryEntry(
+        "isolation_forest",
+        "learned",
+        f"{_LEARNED}.isolation_forest",
+        "IsolationForestDetector",
+        "a combination that random cuts isolate soon",
+        has_window=False,
+    ),
 )

@@ -10,6 +10,10 @@ import pytest
     "module",
     [
         "detector.evaluation.nab",
+        "detector.library.learned.isolation_forest",
+        "detector.library.statistical.mad",
+        "detector.library.statistical.quartiles",
+        "detector.library.statistical.zscore",
         "detector.online.univariate",
         "detector.online.zscore",
         "detector.online.forest",
