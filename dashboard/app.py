@@ -16,11 +16,12 @@ if _ROOT not in sys.path:
 import streamlit as st  # noqa: E402 - found through the path set above, and so are those below
 
 import config  # noqa: E402 - found through the path set above
+from dashboard.desk import TopicDesk  # noqa: E402 - found through the path set above
 from dashboard.feed import FeedParams, Source, TopicFeed  # noqa: E402 - found through the path set above
-from dashboard.pages.frame import show_faults, show_live  # noqa: E402 - found through the path set above
+from dashboard.pages.frame import show_faults, show_pages  # noqa: E402 - found through the path set above
 from dashboard.state import Limits  # noqa: E402 - found through the path set above
 from shared import logs, topics  # noqa: E402 - found through the path set above
-from shared.clock import SystemClock  # noqa: E402 - found through the path set above
+from shared.clock import MICROSECONDS_PER_SECOND, SystemClock  # noqa: E402 - found through the path set above
 from shared.errors import ConfigError  # noqa: E402 - found through the path set above
 from shared.stream.kafka import KafkaBroker  # noqa: E402 - found through the path set above
 from shared.stream.tail import Tail  # noqa: E402 - found through the path set above
@@ -34,6 +35,9 @@ _FOLLOWED: Final = (
     topics.QUARANTINES,
     topics.DEAD_LETTERS,
 )
+# Few events, and people ask about them for longer than about single trades.
+_TOLD_LONG: Final = (topics.ANOMALIES, topics.ALERTS)
+_TOLD_LONG_US: Final = 24 * 3_600 * MICROSECONDS_PER_SECOND
 
 
 @st.cache_resource(show_spinner=False)
@@ -41,16 +45,24 @@ def _feed(_settings: config.Settings) -> TopicFeed:
     """Return the process's one feed; the settings do not change while the process lives."""
     logs.configure(worker="dashboard", level=_settings.log_level)
     broker = KafkaBroker(config.kafka_params(_settings))
+    clock = SystemClock()
 
     def follow(since_us: int) -> Source:
         # The dashboard may be the first to come: without topics there would be nothing to follow.
         broker.ensure_topics()
-        return Tail(broker, _FOLLOWED, since_us=since_us)
+        earlier_us = dict.fromkeys(_TOLD_LONG, min(since_us, max(0, clock.now_us() - _TOLD_LONG_US)))
+        return Tail(broker, _FOLLOWED, since_us=since_us, earlier_us=earlier_us)
 
     limits = Limits(history_s=math.ceil(_settings.dashboard_history_s))
-    feed = TopicFeed(open_source=follow, params=FeedParams(limits=limits), clock=SystemClock())
+    feed = TopicFeed(open_source=follow, params=FeedParams(limits=limits), clock=clock)
     feed.start()
     return feed
+
+
+@st.cache_resource(show_spinner=False)
+def _desk(_settings: config.Settings) -> TopicDesk:
+    """Return the process's one way to the alerter."""
+    return TopicDesk(KafkaBroker(config.kafka_params(_settings)))
 
 
 def main() -> None:
@@ -60,7 +72,7 @@ def main() -> None:
     except ConfigError as error:
         show_faults(error.faults)
         return
-    show_live(_feed(settings))
+    show_pages(_feed(settings), _desk(settings))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ NOTICE_COLUMNS: Final = (
     Column(label="Detail", kind="text", align="left"),
 )
 _NOTICES: Final = 100
-_ALERT_TONES: Final[Mapping[AlertState, Tone]] = {
+ALERT_TONES: Final[Mapping[AlertState, Tone]] = {
     AlertState.FIRING: "bad",
     AlertState.ACKNOWLEDGED: "accent",
     AlertState.ESCALATED: "bad",
@@ -46,7 +46,7 @@ def _alert_row(alert: Alert) -> Row:
     return _notice_row(
         f"alert/{alert.alert_id}/{alert.anomaly_id}/{alert.state.value}/{alert.time_us}",
         time_us=alert.time_us,
-        notice=Cell(text=f"alert {alert.state.value}", tone=_ALERT_TONES[alert.state]),
+        notice=Cell(text=f"alert {alert.state.value}", tone=ALERT_TONES[alert.state]),
         market=alert.symbol,
         detail=f"{formats.words(alert.kind)}: {', '.join(alert.channels) or alert.detail}",
     )

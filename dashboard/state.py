@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from dashboard.bars import BarHistory, Bars, Budget
+from dashboard.stories import AlertStories, AlertStory
 from shared.clock import MICROSECONDS_PER_SECOND
 from shared.events import (
     Alert,
@@ -142,6 +143,7 @@ class View:
         workers: in order of role and instance.
         pace: how trades come in.
         alerts: the latest change per anomaly, latest first.
+        stories: alerts with what became of them, the one that changed last first.
         gaps: latest first.
         quarantines: latest first.
         dead_letters: invalid records seen on the topic.
@@ -155,6 +157,7 @@ class View:
     workers: tuple[WorkerView, ...]
     pace: Pace
     alerts: tuple[Alert, ...]
+    stories: tuple[AlertStory, ...]
     gaps: tuple[TapeGap, ...]
     quarantines: tuple[Quarantine, ...]
     dead_letters: int
@@ -183,6 +186,7 @@ class State:
         self._episodes = _Episodes(limits)
         self._workers: OrderedDict[tuple[str, str], deque[WorkerStatus]] = OrderedDict()
         self._alerts: OrderedDict[str, Alert] = OrderedDict()  # by the anomaly that caused it
+        self._stories = AlertStories(limits.alerts)
         self._gaps: deque[TapeGap] = deque(maxlen=limits.alerts)
         self._quarantines: deque[Quarantine] = deque(maxlen=limits.alerts)
         self._pace = _PaceMeter()
@@ -202,6 +206,7 @@ class State:
                 self._on_gap(event)
             elif isinstance(event, Alert):
                 _remember(self._alerts, event.anomaly_id, event, limit=self._limits.alerts)
+                self._stories.add(event)
             elif isinstance(event, Quarantine):
                 self._quarantines.appendleft(event)
             elif isinstance(event, DeadLetter):
@@ -228,6 +233,7 @@ class State:
             ),
             pace=self._pace.view(),
             alerts=tuple(reversed(self._alerts.values())),
+            stories=self._stories.latest_first(),
             gaps=tuple(self._gaps),
             quarantines=tuple(self._quarantines),
             dead_letters=self._dead_letters,
@@ -243,6 +249,7 @@ class State:
             "episodes": len(self._episodes),
             "workers": len(self._workers),
             "alerts": len(self._alerts),
+            "stories": len(self._stories),
             "gaps": len(self._gaps),
             "quarantines": len(self._quarantines),
             "missing_trades": len(self._missing_trades),

@@ -1,6 +1,7 @@
 """`Tail`: read topics without a group, from a time or from their end; for the dashboard and the demo."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -28,12 +29,20 @@ class Tail:
         broker: where the topics are.
         topic_names: topics whose events are JSON.
         since_us: write time of the first record to read; None reads from the end on.
+        earlier_us: the same for single topics that are to be read from another time on.
 
     Raises:
         BrokerRetriableError: a topic does not exist yet, or the broker cannot be reached.
     """
 
-    def __init__(self, broker: Broker, topic_names: Sequence[str], *, since_us: int | None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        topic_names: Sequence[str],
+        *,
+        since_us: int | None,
+        earlier_us: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         self._types = {name: topics.spec(name).event for name in topic_names}
         self._consumer = broker.consumer(group=None)
         self.invalid_records = 0
@@ -42,10 +51,11 @@ class Tail:
             partitions = self._consumer.partitions_of(name)
             if not partitions:
                 raise BrokerRetriableError("tail", detail=f"topic {name} does not exist yet")
-            if since_us is None:
+            begin_us = earlier_us.get(name, since_us)
+            if begin_us is None:
                 starts.update({partition: self._consumer.bounds(partition)[1] for partition in partitions})
             else:
-                starts.update(self._consumer.offsets_at(since_us, partitions))
+                starts.update(self._consumer.offsets_at(begin_us, partitions))
         self._consumer.assign(starts)
 
     def poll(self, max_records: int = 5_000, timeout_s: float = 0.1) -> list[Received]:

@@ -142,6 +142,7 @@ def make_status(
     trades_total: float = 0.0,
     state: str = "running",
     instance: str = "1",
+    detail: str = "",
     **figures: float,
 ) -> WorkerStatus:
     return WorkerStatus(
@@ -151,6 +152,7 @@ def make_status(
         started_us=max(0, time_us - 300 * US),
         time_us=time_us,
         figures={"trades_total": trades_total, **figures},
+        detail=detail,
     )
 
 
@@ -204,7 +206,15 @@ class Scene:
             make_status(
                 "detector", time_us=now_us, trades_total=self._trades, lag_records=42, latency_p99_ms=18.4
             ),
-            make_status("alerter", time_us=now_us, records_total=12, lag_records=0, dead_letters_total=0),
+            make_status(
+                "alerter",
+                time_us=now_us,
+                state="degraded",
+                detail="slack:#markets: refused: channel_not_found (200)",
+                records_total=12,
+                lag_records=0,
+                dead_letters_total=0,
+            ),
         ]
 
 
@@ -250,21 +260,52 @@ def _anomalies(events: Sequence[msgspec.Struct], begin_us: int, seconds: int) ->
             trade_id=source.trade_id,
         )
         told.append(anomaly)
-        if number % 2:
-            told.append(
-                Alert(
-                    alert_id=anomaly.anomaly_id,
-                    anomaly_id=anomaly.anomaly_id,
-                    symbol=symbol,
-                    kind=kind,
-                    severity=Severity(severity),
-                    state=AlertState.FIRING,
-                    channels=["telegram"],
-                    detail="delivered",
-                    time_us=at_us,
-                )
-            )
+        told += alert_life(anomaly, number)
     return told
+
+
+def make_alert(anomaly: Anomaly, *, after_s: float = 0, **said: object) -> Alert:
+    """Return a change in the life of an anomaly's alert."""
+    given: dict[str, object] = {
+        "alert_id": anomaly.anomaly_id,
+        "anomaly_id": anomaly.anomaly_id,
+        "symbol": anomaly.symbol,
+        "kind": anomaly.kind,
+        "severity": anomaly.severity,
+        "state": AlertState.FIRING,
+        "channels": [],
+        "detail": "told",
+        "time_us": anomaly.event_time_us + round(after_s * US),
+        "exchange": anomaly.exchange,
+        "incident_id": f"incident{anomaly.anomaly_id[:8]}",
+    }
+    return msgspec.convert(given | said, Alert)
+
+
+def alert_life(anomaly: Anomaly, number: int) -> list[Alert]:
+    """Return what became of an anomaly's alert: each number another life."""
+    told = make_alert(anomaly, channels=["telegram:1001"])
+    took = make_alert(anomaly, channels=["telegram:1001"], detail="delivered", after_s=0.4)
+    match number:
+        case 0:
+            return [make_alert(anomaly, incident_id="", detail="cooldown 300 s: medium was told 100 s ago")]
+        case 1:
+            by = "acknowledged by ann"
+            return [told, took, make_alert(anomaly, state="acknowledged", detail=by, author="ann", after_s=9)]
+        case 2:
+            return [
+                told,
+                took,
+                make_alert(anomaly, state="resolved", detail="the episode is over", after_s=9),
+            ]
+        case 3:
+            until = "snoozed by <b>bob</b> until 21:00 UTC"
+            return [told, took, make_alert(anomaly, state="silenced", detail=until, author="bob", after_s=9)]
+        case 5:
+            unheard = "nobody acknowledged within 30 s"
+            return [told, took, make_alert(anomaly, state="escalated", detail=unheard, level=1, after_s=9)]
+        case _:
+            return [told, took]
 
 
 class SceneSource:

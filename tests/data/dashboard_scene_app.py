@@ -1,4 +1,4 @@
-"""The dashboard's live page on a made-up scene instead of a broker; for the browser test.
+"""The dashboard's pages on a made-up scene instead of a broker; for the browser test.
 
 Run with `streamlit run`, from the root of the repository.
 """
@@ -12,10 +12,12 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from dashboard.desk import TopicDesk  # noqa: E402 - found through the path set above
 from dashboard.feed import FeedParams, TopicFeed  # noqa: E402 - found through the path set above
-from dashboard.pages.frame import show_live  # noqa: E402 - the same
+from dashboard.pages.frame import show_pages  # noqa: E402 - the same
 from dashboard.state import Limits  # noqa: E402 - the same
 from shared.clock import SystemClock  # noqa: E402 - the same
+from shared.stream.memory import MemoryBroker  # noqa: E402 - the same
 from tests.data.dashboard_scene import SceneSource  # noqa: E402 - the same
 
 
@@ -29,4 +31,12 @@ def scene_feed() -> TopicFeed:
     return feed
 
 
-show_live(scene_feed())
+@st.cache_resource
+def scene_desk() -> TopicDesk:
+    """Return a desk whose commands stay in memory."""
+    broker = MemoryBroker()
+    broker.ensure_topics()
+    return TopicDesk(broker)
+
+
+show_pages(scene_feed(), scene_desk())

@@ -19,11 +19,11 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect, sy
 from deploy.kafka.broker import RunningBroker
 from shared.clock import MICROSECONDS_PER_SECOND as US
 from shared.clock import SystemClock
-from shared.codec import encode
-from shared.events import Anomaly, Trade
-from shared.stream.broker import Producer
+from shared.codec import decode, encode
+from shared.events import AlertAction, AlertCommand, Anomaly, Trade
+from shared.stream.broker import Producer, TopicPartition
 from shared.stream.kafka import KafkaBroker, KafkaParams
-from shared.topics import topic_of
+from shared.topics import ALERT_COMMANDS, topic_of
 from tests.data.dashboard_scene import HOSTILE_REASON, LONG_REASON, Scene, history, make_anomaly
 from tests.deadlines import eventually
 
@@ -283,6 +283,43 @@ def take_pictures(browsers: Browsers, url: str, folder: Path) -> None:
     wait_for_chart(phone)
     phone.screenshot(path=folder / "phone.png")
     assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+
+
+def test_an_alert_is_acknowledged_from_the_page(
+    kafka: RunningBroker,
+    kafka_topic_prefix: str,
+    pipeline: Pipeline,
+    free_port: int,
+    browsers: Browsers,
+    tmp_path: Path,
+) -> None:
+    del pipeline
+    with dashboard(free_port, kafka.bootstrap_servers, kafka_topic_prefix) as url:
+        page = browsers.open(url)
+        page.get_by_role("link", name="Alerts").click(timeout=SHOWN_WITHIN_MS)
+        groups = page.locator(".st-key-alert_group")
+        groups.get_by_text("Silenced", exact=True).click(timeout=SHOWN_WITHIN_MS)
+        # What somebody wrote is text, whatever is in it.
+        expect(page.locator(".st-key-alerts").get_by_text("snoozed by <b>bob</b>")).to_be_visible()
+        groups.get_by_text("Open", exact=True).click()
+        page.locator(".st-key-alerts").get_by_role("button", name="BNB-USDT", exact=True).click()
+        expect(page.locator(".st-key-alert_story .heading")).to_have_text("BNB-USDT")
+        page.get_by_role("button", name="Acknowledge", exact=True).click()
+        expect(page.locator(".st-key-alert_answer")).to_contain_text("Asked at", timeout=SHOWN_WITHIN_MS)
+        (command,) = commands_on(kafka, kafka_topic_prefix)
+        assert (command.action, command.channel) == (AlertAction.ACKNOWLEDGE, "dashboard")
+        assert command.target.startswith("incident")
+        expect(page.locator(".st-key-channels").get_by_text("refuses")).to_be_visible()
+        page.screenshot(path=tmp_path / "alerts-light.png")
+    assert browsers.complaints == []
+
+
+def commands_on(kafka: RunningBroker, prefix: str) -> list[AlertCommand]:
+    broker = KafkaBroker(
+        KafkaParams(bootstrap_servers=kafka.bootstrap_servers, topic_prefix=prefix, partitions=PARTITIONS)
+    )
+    found = broker.read_all([TopicPartition(ALERT_COMMANDS, 0)])
+    return [decode(message.value(), AlertCommand) for message in found]
 
 
 def test_pan_and_zoom_survive_updates_until_the_reader_follows_again(

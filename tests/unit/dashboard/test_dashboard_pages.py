@@ -28,9 +28,12 @@ class FixedFeed:
 
 
 def _live_script(feed: "FixedFeed") -> None:
-    from dashboard.pages.frame import show_live  # noqa: PLC0415 - AppTest runs this function's text on its own
+    # AppTest runs this function's text on its own.
+    from dashboard.desk import TopicDesk  # noqa: PLC0415 - see above
+    from dashboard.pages.frame import show_pages  # noqa: PLC0415 - see above
+    from shared.stream.memory import MemoryBroker  # noqa: PLC0415 - see above
 
-    show_live(feed)
+    show_pages(feed, TopicDesk(MemoryBroker()))
 
 
 def _faults_script(fault: str) -> None:
