@@ -18,7 +18,7 @@ import streamlit as st  # noqa: E402 - found through the path set above, and so 
 import config  # noqa: E402 - found through the path set above
 from dashboard.desk import TopicDesk  # noqa: E402 - found through the path set above
 from dashboard.feed import FeedParams, Source, TopicFeed  # noqa: E402 - found through the path set above
-from dashboard.pages.frame import show_faults, show_pages  # noqa: E402 - found through the path set above
+from dashboard.screens.frame import show_faults, show_pages  # noqa: E402 - found through the path set above
 from dashboard.state import Limits  # noqa: E402 - found through the path set above
 from shared import logs, topics  # noqa: E402 - found through the path set above
 from shared.clock import MICROSECONDS_PER_SECOND, SystemClock  # noqa: E402 - found through the path set above

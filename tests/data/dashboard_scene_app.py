@@ -14,7 +14,7 @@ if str(ROOT) not in sys.path:
 
 from dashboard.desk import TopicDesk  # noqa: E402 - found through the path set above
 from dashboard.feed import FeedParams, TopicFeed  # noqa: E402 - found through the path set above
-from dashboard.pages.frame import show_pages  # noqa: E402 - the same
+from dashboard.screens.frame import show_pages  # noqa: E402 - the same
 from dashboard.state import Limits  # noqa: E402 - the same
 from shared.clock import SystemClock  # noqa: E402 - the same
 from shared.stream.memory import MemoryBroker  # noqa: E402 - the same

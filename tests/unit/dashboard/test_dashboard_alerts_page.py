@@ -49,7 +49,7 @@ class ListDesk:
 
 
 def _script(feed: "FixedFeed", desk: "ListDesk") -> None:
-    from dashboard.pages.alerts import AlertsPage  # noqa: PLC0415 - AppTest runs this function's text on its own
+    from dashboard.screens.alerts import AlertsPage  # noqa: PLC0415 - AppTest runs this function's text on its own
     from shared.clock import SystemClock  # noqa: PLC0415 - the same
 
     AlertsPage(feed=feed, desk=desk, clock=SystemClock()).draw()

@@ -30,14 +30,14 @@ class FixedFeed:
 def _live_script(feed: "FixedFeed") -> None:
     # AppTest runs this function's text on its own.
     from dashboard.desk import TopicDesk  # noqa: PLC0415 - see above
-    from dashboard.pages.frame import show_pages  # noqa: PLC0415 - see above
+    from dashboard.screens.frame import show_pages  # noqa: PLC0415 - see above
     from shared.stream.memory import MemoryBroker  # noqa: PLC0415 - see above
 
     show_pages(feed, TopicDesk(MemoryBroker()))
 
 
 def _faults_script(fault: str) -> None:
-    from dashboard.pages.frame import show_faults  # noqa: PLC0415 - AppTest runs this function's text on its own
+    from dashboard.screens.frame import show_faults  # noqa: PLC0415 - AppTest runs this function's text on its own
 
     show_faults([fault])
 

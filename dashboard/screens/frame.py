@@ -9,9 +9,9 @@ import streamlit as st
 
 from dashboard.desk import Desk
 from dashboard.feed import Feed
-from dashboard.pages.alerts import AlertsPage
-from dashboard.pages.faults import draw_faults
-from dashboard.pages.live import LivePage
+from dashboard.screens.alerts import AlertsPage
+from dashboard.screens.faults import draw_faults
+from dashboard.screens.live import LivePage
 from shared.clock import SystemClock
 
 _STYLE: Final = Path(__file__).parents[1] / "components" / "page.css"
