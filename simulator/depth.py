@@ -229,8 +229,9 @@ def _execute(  # noqa: PLR0917 - compiled; buffers come by position
         while trade < trade_order.shape[0] and trade_order[trade] == order:
             side = 0 if sells[trade] else 1
             if side == 0 or trade_ticks[trade] > bids[order]:
-                # What it takes stood there, and nothing better did.
-                _begin_at(books[side], 2 * side - 1, trade_ticks[trade], _draw(rng, median))
+                # What it takes stood there, and nothing better did. At prices between the usual ones nothing
+                # else did, or busy books would fill up with odd levels.
+                _begin_at(books[side], 2 * side - 1, trade_ticks[trade], trade_steps[trade])
                 books[side, 0, 1] = max(books[side, 0, 1], trade_steps[trade])
                 _take(books[side], trade_ticks[trade], trade_steps[trade])
             trade += 1

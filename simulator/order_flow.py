@@ -23,8 +23,8 @@ SECONDS_PER_DAY = 86_400.0
 _MEAN_ACTIVITY = 0.91
 # Ids of a venue that follows begin elsewhere.
 _OWN_IDS = 10**9
-# How far the price goes from a wall while it stands.
-_WALL_HOLDS = 2e-4
+# How far the price goes from a wall while it stands: it stays among the ten best levels.
+_WALL_HOLDS = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +224,8 @@ class OrderFlow:
     def _held(self, effect: Effect, times_s: Floats, moved: Floats) -> Floats:
         """Return log prices that walls hold: they do not pass one, nor go far from it while it stands."""
         for begin_s, until_s, is_ask in effect.walls.spans_s:
-            at = slice(*np.searchsorted(times_s, (begin_s, until_s)).tolist())
+            # Until books show that it is gone.
+            at = slice(*np.searchsorted(times_s, (begin_s, until_s + INSTANT_S)).tolist())
             if at.start == at.stop:
                 continue
             # By the last order before, as that is what the wall was put beside.

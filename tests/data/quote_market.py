@@ -15,7 +15,7 @@ def busy(scenario: str) -> QuoteColumns:
     params = MarketParams(
         symbols=("BTCUSDT", "SOLUSDT"),
         rate=5.0,
-        seed=7,
+        seed=5,
         duration_s=1_800.0,
         has_quotes=True,
         scenarios=ScenarioParams(whales_per_hour=0.0, crashes_per_hour=0.0, scheduled=events),

@@ -57,21 +57,25 @@ def test_trades_are_the_same_without_books() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "chunk_s"),
+    ("rate", "seed", "chunk_s"),
     [
-        (5.0, None),
+        (5.0, 3, None),
         # Orders that walk through the book come several times a second.
-        (30.0, None),
+        (30.0, 3, None),
+        # The price goes away from the wall as far as it may.
+        (30.0, 12, None),
+        # The price would be beyond the wall as soon as that is gone.
+        (30.0, 11, None),
         # The event begins with a chunk.
-        (5.0, 10.0),
+        (5.0, 3, 10.0),
     ],
 )
-def test_a_wall_stands_for_as_long_as_its_event_says(rate: float, chunk_s: float | None) -> None:
+def test_a_wall_stands_for_as_long_as_its_event_says(rate: float, seed: int, chunk_s: float | None) -> None:
     event = Scheduled("spoofing", "BTCUSDT", 300.0, 20.0)
     params = MarketParams(
         symbols=("BTCUSDT",),
         rate=rate,
-        seed=3,
+        seed=seed,
         duration_s=600.0,
         chunk_s=chunk_s,
         has_quotes=True,
@@ -90,6 +94,13 @@ def test_a_wall_stands_for_as_long_as_its_event_says(rate: float, chunk_s: float
     assert not is_shown[times_s > (truth.end_us - params.start_us) / 1e6 + 0.2].any()
     stood_s = truth.parameters["stands_s"] * truth.parameters["cycles"]
     assert is_shown.sum() / 10.0 == pytest.approx(stood_s, rel=0.1)
+    # Nobody goes through its price before books show that it is gone.
+    prices = np.concatenate([each.books[:, side, :, 0] for each in quotes])
+    lasts = np.flatnonzero(is_shown[:-1] & ~is_shown[1:])
+    assert len(lasts) == truth.parameters["cycles"]
+    walls = prices[lasts, sizes[lasts].argmax(axis=1)]
+    sign = 2 * side - 1
+    assert (sign * prices[lasts + 1, 0] <= sign * walls).all()
 
 
 WALLS = Walls(

@@ -145,10 +145,10 @@ def test_settings_from_a_file(recording: Path, truth: Path, tmp_path: Path) -> N
 def spoofed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half an hour of a market with its quotes, in which somebody spoofs after 25 minutes."""
     folder = tmp_path_factory.mktemp("spoofed")
-    event = Scheduled("spoofing", "BTCUSDT", 1_500.0, 12.0)
+    event = Scheduled("spoofing", "BTCUSDT", 1_500.0, 20.0)
     scenarios = ScenarioParams(whales_per_hour=0.0, crashes_per_hour=0.0, scheduled=(event,))
     params = MarketParams(
-        symbols=("BTCUSDT",), rate=5.0, seed=7, duration_s=1_800.0, has_quotes=True, scenarios=scenarios
+        symbols=("BTCUSDT",), rate=5.0, seed=9, duration_s=1_800.0, has_quotes=True, scenarios=scenarios
     )
     write_tape(params, folder)
     return folder
