@@ -164,11 +164,12 @@ def spoofing(
     days: Annotated[float, typer.Option(min=0.1, help="of each quiet market")] = 2.0,
     trials: Annotated[int, typer.Option(min=1, help="per market and strength")] = 20,
     strengths: Annotated[str, typer.Option(help="in depths of ten levels, with commas")] = "1,2,3,4,6,8,12",
+    rate: Annotated[float, typer.Option(min=0.1, help="trades a second and market")] = 5.0,
     write: WriteOption = None,
 ) -> None:
     """Which spoofing and layering is found in simulated quotes, by strength, and what a quote costs."""
     numbers = [float(number) for number in strengths.split(",")]
-    spoofing_benchmark.run(days=days, trials=trials, strengths=numbers, write=write)
+    spoofing_benchmark.run(days=days, trials=trials, strengths=numbers, rate=rate, write=write)
 
 
 @app.command()

@@ -56,21 +56,24 @@ class Learned(NamedTuple):
     sample: QuoteColumns
 
 
-def run(*, days: float, trials: int, strengths: Sequence[float], write: Path | None) -> None:
+def run(*, days: float, trials: int, strengths: Sequence[float], rate: float, write: Path | None) -> None:
     """Measure and print.
 
     Args:
         days: of each quiet market.
+        rate: trades a second and market.
         trials: per market and strength.
         strengths: in depths of ten levels.
         write: Markdown file whose section is replaced by the result.
     """
-    learned = learn(replace(_QUIET, duration_s=days * 86_400.0))
+    quiet_markets = replace(_QUIET, rate=rate, duration_s=days * 86_400.0)
+    learned = learn(quiet_markets)
     start_us = _QUIET.start_us + round(days * 86_400.0) * MICROSECONDS_PER_SECOND
+    played = replace(quiet_markets, start_us=start_us, duration_s=_TRIAL_S)
     rows = []
     for name in ("spoofing", "layering"):
         for strength in strengths:
-            rows.append(_curve(name, strength, learned, start_us=start_us, trials=trials))
+            rows.append(_curve(name, strength, learned, markets=played, trials=trials))
             _progress(f"{name} of {strength:g}")
     market_days = days * len(_QUIET.symbols)
     low, high = count_interval(learned.alarms)
@@ -116,11 +119,11 @@ def learn(params: MarketParams) -> Learned:
     return Learned({name: engine.snapshot(name) for name in engine.symbols()}, opened, quotes, cpu_s, sample)
 
 
-def _curve(name: str, strength: float, learned: Learned, *, start_us: int, trials: int) -> Row:
+def _curve(name: str, strength: float, learned: Learned, *, markets: MarketParams, trials: int) -> Row:
     delays: list[float] = []
     count = 0
     for trial in range(trials):
-        for truth, found in _played(name, strength, learned, seed=1_000 + trial, start_us=start_us):
+        for truth, found in _played(name, strength, learned, markets=replace(markets, seed=1_000 + trial)):
             count += 1
             if found is not None:
                 delays.append((found.event_time_us - truth.start_us) / MICROSECONDS_PER_SECOND)
@@ -137,19 +140,13 @@ def _curve(name: str, strength: float, learned: Learned, *, start_us: int, trial
 
 
 def _played(
-    name: str, strength: float, learned: Learned, *, seed: int, start_us: int
+    name: str, strength: float, learned: Learned, *, markets: MarketParams
 ) -> Iterator[tuple[Injected, Anomaly | None]]:
     engine = QuoteEngine(QuoteParams())
     for market, state in learned.states.items():
         engine.restore(market, state)
-    events = tuple(Scheduled(name, symbol, _EVENT_AT_S, strength) for symbol in _QUIET.symbols)
-    params = replace(
-        _QUIET,
-        seed=seed,
-        start_us=start_us,
-        duration_s=_TRIAL_S,
-        scenarios=replace(_CALM, scheduled=events),
-    )
+    events = tuple(Scheduled(name, symbol, _EVENT_AT_S, strength) for symbol in markets.symbols)
+    params = replace(markets, scenarios=replace(_CALM, scheduled=events))
     for part in stretches(params):
         assert part.quotes is not None, "there are no quotes"
         # Other books than those that were learned: nothing follows from the difference.
