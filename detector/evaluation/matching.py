@@ -258,7 +258,7 @@ class _Market:
         if truth.needs_quotes and not any(
             (quoted := self._quoted[exchange]) and _holds((quoted,), truth.start_us) for exchange in venues
         ):
-            return "it shows in quotes alone, and none are given"
+            return "seen in quotes alone, and none are given"
         if not any(_holds(self._judged[exchange], truth.start_us) for exchange in venues):
             return "warming up"
         return ""

@@ -177,5 +177,5 @@ def test_what_shows_in_quotes_alone_is_left_out_without_them(spoofed: Path, tmp_
     report = judged(tmp_path, spoofed / "trades.parquet", truth=spoofed / "truth.jsonl")
     (score,) = report["scores"]
     assert (score["events"], score["missed"], report["quotes"]) == (0, [], 0)
-    assert score["left_out"] == {"it shows in quotes alone, and none are given": 1}
-    assert "1 event left out: it shows in quotes alone" in (tmp_path / "report.html").read_text("utf-8")
+    assert score["left_out"] == {"seen in quotes alone, and none are given": 1}
+    assert "1 event left out: seen in quotes alone" in (tmp_path / "report.html").read_text("utf-8")
