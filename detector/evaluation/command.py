@@ -10,12 +10,14 @@ from rich.console import RenderableType
 from detector.catalogue import CATALOGUE
 from detector.evaluation.baselines import require_scikit_learn
 from detector.evaluation.contestants import Baseline, Configuration
+from detector.evaluation.events import ANY_KIND
 from detector.evaluation.judging import Contestant, Plan, Progress, judge
 from detector.evaluation.page import page
 from detector.evaluation.report import Report, as_json, tables
 from detector.evaluation.rules import with_changes
 from detector.evaluation.scores import scores
 from detector.evaluation.truth import read_truth
+from detector.quotes.spoofing import Spoofing
 from shared.errors import RecordingError, TapewatchError
 
 _PREFIX = "detector_"
@@ -75,7 +77,7 @@ def evaluate(asked: Asked, folder: Path, *, progress: Progress) -> RenderableTyp
     _make(folder)
     plan = Plan(
         recordings=asked.recordings,
-        contestants=tuple(_with_cross(contestant, kinds, asked.jobs) for contestant in asked.contestants),
+        contestants=tuple(_with_needed(contestant, kinds, asked.jobs) for contestant in asked.contestants),
         forget_after_s=asked.forget_after_s,
         jobs=asked.jobs,
     )
@@ -115,13 +117,17 @@ def assignments(text: str) -> dict[str, object]:
     return values
 
 
-def _with_cross(contestant: Contestant, kinds: Sequence[str], jobs: int) -> Contestant:
-    """Return the contestant, without the step for all markets where no such kind is judged, as it takes long.
+def _with_needed(contestant: Contestant, kinds: Sequence[str], jobs: int) -> Contestant:
+    """Return the contestant, without quotes and the step for all markets where no such kind is judged.
 
     Raises:
         TapewatchError: it is needed, and markets are to be shared out.
     """
-    if isinstance(contestant, Baseline) or contestant.cross is None:
+    if isinstance(contestant, Baseline):
+        return contestant
+    if not {Spoofing.kind, ANY_KIND} & set(kinds):
+        contestant = replace(contestant, quotes=None)
+    if contestant.cross is None:
         return contestant
     of_one_market = {entry.name for entry in CATALOGUE}
     if of_one_market.issuperset(kinds):

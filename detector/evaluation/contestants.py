@@ -89,8 +89,13 @@ class EngineRun:
                 second = event.event_time_us // MICROSECONDS_PER_SECOND + 1
                 self._take(event, told_us=second * MICROSECONDS_PER_SECOND + self._lateness_us)
 
+    @property
+    def reads_quotes(self) -> bool:
+        """Whether there is an engine for quotes."""
+        return self._quotes is not None
+
     def on_quotes(self, quotes: QuoteColumns) -> None:
-        """Judge a batch of quotes, where there is an engine for them."""
+        """Judge a batch of quotes, if it reads them."""
         if self._quotes is not None:
             for event in self._quotes.on_batch(quotes):
                 if isinstance(event, Anomaly):

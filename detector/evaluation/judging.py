@@ -159,6 +159,8 @@ def _judge_files(plan: Plan, progress: Progress) -> Judged:
 
 def _judge_quotes(plan: Plan, runs: Sequence[_Run], judged: Judged, progress: Progress) -> None:
     """Let the engines of quotes judge what they read; it is separate from what trades tell."""
+    if not any(run.engine.reads_quotes for run in runs):
+        return
     trades = judged.trades
     for silent, quotes in pieces(read_quotes(quote_files(plan.recordings)), plan.forget_after_s):
         for number, venue in enumerate(quotes.venues):
@@ -189,6 +191,9 @@ def pieces(batches: Iterator[Columns], forget_after_s: float) -> Iterator[tuple[
         symbols = np.array([symbol for _, symbol in trades.venues])[trades.venue]
         for symbol in dict.fromkeys(symbol for _, symbol in trades.venues):
             rows = np.flatnonzero(symbols == symbol)
+            if not rows.size:
+                # Columns may know more markets than they have rows of.
+                continue
             times_us = np.maximum.accumulate(trades.times_us[rows])
             silence_us = np.diff(times_us, prepend=traded_us.get(symbol, times_us[0]))
             traded_us[symbol] = int(times_us[-1])

@@ -10,7 +10,7 @@ import pytest
 from detector.cross.params import CrossParams
 from detector.engine import Engine
 from detector.evaluation.contestants import Baseline, Configuration, EngineRun
-from detector.evaluation.judging import Judged, Plan, judge
+from detector.evaluation.judging import Judged, Plan, judge, pieces
 from detector.params import EngineParams
 from detector.ticks import TickParams
 from shared.errors import RecordingError
@@ -18,6 +18,7 @@ from shared.events import Anomaly, EpisodePhase, Trade
 from shared.recordings import parquet
 from shared.stream.columns import TradeColumns
 from tests.data.cross_tapes import START_S, moved, quiet
+from tests.data.quote_market import busy
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -167,3 +168,14 @@ def test_a_market_in_files_of_other_markets_is_refused(tmp_path: Path) -> None:
 def test_an_empty_recording_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="no trades"):
         judged(write(tmp_path / "empty.parquet", []))
+
+
+def test_quotes_of_one_market_are_cut_although_their_columns_know_two() -> None:
+    quotes = busy("")
+    assert len(quotes.venues) == 2
+    mine = quotes.take(np.flatnonzero(quotes.venue == 0)[:200])
+    late = quotes.take(np.flatnonzero(quotes.venue == 0)[300:400])
+    late.times_us = late.times_us + 7_200_000_000
+    cut = list(pieces(iter([mine, late]), 3_600.0))
+    assert [silent for silent, _ in cut if silent] == [["BTC-USDT"]]
+    assert sum(len(part) for _, part in cut) == 300
