@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         create_crypto_isolation_forest,
     )
     from detector.library.loading import load_detector
+    from detector.library.statistical.dixon import DixonDetector
+    from detector.library.statistical.grubbs import GrubbsDetector
     from detector.library.statistical.mad import MADDetector
     from detector.library.statistical.quartiles import IQRDetector, TukeyDetector
     from detector.library.statistical.zscore import ZScoreDetector
@@ -24,7 +26,9 @@ kernel_cache.install()
 
 __all__ = [
     "Detector",
+    "DixonDetector",
     "Explanation",
+    "GrubbsDetector",
     "IQRDetector",
     "IsolationForestDetector",
     "MADDetector",
@@ -36,7 +40,9 @@ __all__ = [
 
 _HOMES: Final = {
     "Detector": "detector.library.base",
+    "DixonDetector": "detector.library.statistical.dixon",
     "Explanation": "detector.library.base",
+    "GrubbsDetector": "detector.library.statistical.grubbs",
     "IQRDetector": "detector.library.statistical.quartiles",
     "IsolationForestDetector": "detector.library.learned.isolation_forest",
     "MADDetector": "detector.library.statistical.mad",

@@ -104,6 +104,22 @@ LIBRARY: Final = (
         has_window=True,
     ),
     LibraryEntry(
+        "grubbs",
+        "statistical",
+        f"{_STATISTICAL}.grubbs",
+        "GrubbsDetector",
+        "a value farther from the mean than chance explains",
+        has_window=True,
+    ),
+    LibraryEntry(
+        "dixon",
+        "statistical",
+        f"{_STATISTICAL}.dixon",
+        "DixonDetector",
+        "a gap to the other values that chance does not explain",
+        has_window=True,
+    ),
+    LibraryEntry(
         "isolation_forest",
         "learned",
         f"{_LEARNED}.isolation_forest",

@@ -11,6 +11,8 @@ import pytest
     [
         "detector.evaluation.nab",
         "detector.library.learned.isolation_forest",
+        "detector.library.statistical.dixon",
+        "detector.library.statistical.grubbs",
         "detector.library.statistical.mad",
         "detector.library.statistical.quartiles",
         "detector.library.statistical.zscore",
