@@ -187,7 +187,11 @@ def _command(step: Asking, number: int, known: list[str], told: Told, now_us: in
 
 def silenced(told: Told, event: Anomaly, now_us: int) -> bool:
     """Return whether somebody has silenced this, by what was asked alone."""
-    ended = {c.target: c.time_us for c in told.commands if c.action is AlertAction.UNSILENCE}
+    ended: dict[str, int] = {}
+    for command in told.commands:
+        if command.action is AlertAction.UNSILENCE:
+            # Whoever ends it once more ends nothing.
+            ended.setdefault(command.target, command.time_us)
     return any(
         command.time_us <= now_us < min(command.until_us, ended.get(command.command_id, command.until_us))
         and match_of(command.matchers).matches(labels_of(event, event.severity))
