@@ -1,8 +1,9 @@
 """For how long nobody watches a partition while detectors come, go and die: the longest delay of a marker.
 
-Every market falls by two per cent every two seconds, and the delay from a fall's publication to its anomaly's
-arrival at a `read_committed` reader is taken. What is without detection waits, so the longest delay around
-an event is the time without detection, to within the time between two falls in a partition.
+Twelve times a second a market of its own falls by two per cent, in any partition, and the delay from the
+fall's publication to its anomaly's arrival at a `read_committed` reader is taken. What is without detection
+waits, so the longest delay around an event is the time without detection, to within the time between two
+falls in a partition, a second. These markets add to the state that is handed over.
 """
 
 import os
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks.latency import Listener, crash_settings, make_trade
+from benchmarks.latency import Listener, crash_settings, make_marker, make_trade
 from benchmarks.report import Row
 from deploy.kafka.process import ChildProcess
 from shared import topics
@@ -26,7 +27,9 @@ from shared.stream.kafka import KafkaBroker, KafkaParams
 
 _PARTITIONS: Final = 12
 _RATE: Final = 2_000
-_FALL_EVERY_S: Final = 2.0
+_FALLS_PER_S: Final = 12
+# Long enough for falls in every partition.
+_SETTLE_S: Final = 2.0
 # Enough for the windows of every market to be full before anything happens.
 _HISTORY_PER_MARKET: Final = 3_000
 # Watched after a detector takes part, or has gone, on top of the session's time-out where that must pass.
@@ -35,7 +38,7 @@ _LONGEST_S: Final = 90.0
 _SESSION_S: Final = KafkaParams(bootstrap_servers="").session_timeout_s
 
 NOTE: Final = (
-    f"{_RATE:,} trades/s; each market falls every {_FALL_EVERY_S:g} s, and the longest delay of its anomaly "
+    f"{_RATE:,} trades/s; {_FALLS_PER_S} further markets a second fall, and the longest delay of an anomaly "
     f"is the time without detection. A killed detector is missed after its session's {_SESSION_S:g} s."
 )
 
@@ -70,24 +73,27 @@ class Feed:
         now_us = time.time_ns() // 1_000
         history = self._markets * _HISTORY_PER_MARKET
         for number in range(history):
-            trade = make_trade(
-                number, number % self._markets, price=100.0, at_us=now_us - 500 * (history - number)
-            )
+            at_us = now_us - 500 * (history - number)
+            trade = make_trade(number, self._market(number), at_us=at_us)
             producer.produce(topics.TRADES, encode(trade), key=trade.symbol.encode())
         began_s = time.perf_counter()
-        fall_every = int(_RATE * _FALL_EVERY_S) // self._markets
-        done = 0
+        done = fallen = 0
         while not self._stop.wait(0.001):
             while done < (time.perf_counter() - began_s) * _RATE:
-                done += 1
-                is_fall = done % fall_every == 0
-                market = done // fall_every % self._markets if is_fall else done % self._markets
-                trade = make_trade(history + done, market, price=98.0 if is_fall else 100.0)
-                if is_fall:
-                    self.sent[trade.symbol, trade.trade_id] = time.perf_counter()
-                producer.produce(topics.TRADES, encode(trade), key=trade.symbol.encode())
+                if done * _FALLS_PER_S >= fallen * _RATE:
+                    trades = make_marker(fallen)
+                    fallen += 1
+                    self.sent[trades[-1].symbol, trades[-1].trade_id] = time.perf_counter()
+                else:
+                    trades = [make_trade(history + done, self._market(done))]
+                for trade in trades:
+                    producer.produce(topics.TRADES, encode(trade), key=trade.symbol.encode())
+                done += len(trades)
             producer.poll(0)
         producer.close()
+
+    def _market(self, number: int) -> str:
+        return f"M{number % self._markets:03d}-USDT"
 
 
 class Crew:
@@ -148,7 +154,7 @@ def _events(crew: Crew, feed: Feed, listener: Listener) -> list[Row]:
     watch = _Watch(feed, listener)
     if not _is_soon(lambda: watch.latest_delay_s() < 1):
         raise BrokerRetriableError("hand-over", detail=f"no detector keeps up after {_LONGEST_S:g} s")
-    time.sleep(2 * _FALL_EVERY_S)
+    time.sleep(2 * _SETTLE_S)
     return [
         watch.row("nothing happens", lambda: None, lambda: True),
         watch.row("detector 2 joins", lambda: crew.start(2), lambda: crew.takes_part(2)),
@@ -186,7 +192,7 @@ class _Watch:
     ) -> Row:
         """Let something happen, and return the delays of what was published from shortly before on."""
         print(f"hand-over: {name}", file=sys.stderr)
-        from_s = time.perf_counter() - _FALL_EVERY_S
+        from_s = time.perf_counter() - _SETTLE_S
         act()
         _is_soon(is_done)
         time.sleep(unavoidable_s + _AFTER_S)

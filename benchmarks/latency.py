@@ -25,8 +25,11 @@ from shared.stream.tail import Tail
 
 _PARTITIONS: Final = 12
 _LATENCY_MARKETS: Final = 40
-# A crash in every market now and then, whatever the rate: about ten a second in all.
+# Whatever the rate.
 _CRASHES_PER_S: Final = 10
+# So many trades a market must have had before a fall counts, and so many make one.
+_BEFORE_FALL: Final = 10
+_IN_FALL: Final = 2
 _SETTLE_S: Final = 3.0
 
 
@@ -112,41 +115,53 @@ def measure(servers: str, *, rate: int, seconds: int, is_exact: bool) -> Row:
 def _publish(
     broker: KafkaBroker, *, rate: int, seconds: int, is_ready: Callable[[], bool]
 ) -> dict[tuple[str, int], float]:
-    """Publish at the rate, ten trades a second a fall of 2 %; return when each fall was published.
+    """Publish at the rate, with ten markers a second; return when the last trade of each was published.
 
-    Publishing begins before the detector is up; falls count from `_SETTLE_S` after its first anomaly on.
+    Publishing begins before the detector is up; markers count from `_SETTLE_S` after its first anomaly on.
     """
     producer = broker.producer()
     crash_every = rate // _CRASHES_PER_S
     sent: dict[tuple[str, int], float] = {}
     began_s = time.perf_counter()
     counted_from_s = ends_s = float("inf")
-    number = 0
+    number = marked = 0
     while time.perf_counter() < ends_s:
         now_s = time.perf_counter()
         if counted_from_s == float("inf") and is_ready():
             counted_from_s = now_s + _SETTLE_S
             ends_s = counted_from_s + seconds
         while number < (now_s - began_s) * rate:
-            is_fall = number % crash_every == 0
-            market = number // crash_every % _LATENCY_MARKETS if is_fall else number % _LATENCY_MARKETS
-            trade = make_trade(number, market, price=98.0 if is_fall else 100.0)
-            if is_fall and now_s >= counted_from_s:
-                sent[trade.symbol, trade.trade_id] = time.perf_counter()
-            producer.produce(topics.TRADES, encode(trade), key=trade.symbol.encode())
-            number += 1
+            if number >= marked * crash_every:
+                trades = make_marker(marked)
+                marked += 1
+                if now_s >= counted_from_s:
+                    sent[trades[-1].symbol, trades[-1].trade_id] = time.perf_counter()
+            else:
+                trades = [make_trade(number, f"M{number % _LATENCY_MARKETS:03d}-USDT")]
+            for trade in trades:
+                producer.produce(topics.TRADES, encode(trade), key=trade.symbol.encode())
+            number += len(trades)
         producer.poll(0)
         time.sleep(0.0005)
     producer.close()
     return sent
 
 
-def make_trade(number: int, market: int, *, price: float, at_us: int | None = None) -> Trade:
-    """Return a trade of one of the numbered markets, of now unless a time is given."""
+def make_marker(number: int) -> list[Trade]:
+    """Return trades of now, of a market that is new and falls by 2 %: the last one is the crash's.
+
+    A market of its own each time, as one that has crashed is not told again for a while.
+    """
+    prices = [100.0] * _BEFORE_FALL + [98.0] * _IN_FALL
+    return [make_trade(place, f"F{number:06d}-USDT", price=price) for place, price in enumerate(prices)]
+
+
+def make_trade(number: int, symbol: str, *, price: float = 100.0, at_us: int | None = None) -> Trade:
+    """Return a trade, of now unless a time is given."""
     at_us = time.time_ns() // 1_000 if at_us is None else at_us
     return Trade(
         exchange="binance",
-        symbol=f"M{market:03d}-USDT",
+        symbol=symbol,
         trade_id=number,
         price=price,
         quantity=1.0,
