@@ -11,10 +11,14 @@ from shared import kernel_cache
 
 if TYPE_CHECKING:
     from detector.library.base import Detector, Explanation
+    from detector.library.learned.gaussian_mixture import GaussianMixtureDetector
     from detector.library.learned.isolation_forest import (
         IsolationForestDetector,
         create_crypto_isolation_forest,
     )
+    from detector.library.learned.kmeans import KMeansDetector
+    from detector.library.learned.local_outlier_factor import LOFDetector
+    from detector.library.learned.one_class_svm import OneClassSVMDetector
     from detector.library.loading import load_detector
     from detector.library.statistical.dixon import DixonDetector
     from detector.library.statistical.grubbs import GrubbsDetector
@@ -28,10 +32,14 @@ __all__ = [
     "Detector",
     "DixonDetector",
     "Explanation",
+    "GaussianMixtureDetector",
     "GrubbsDetector",
     "IQRDetector",
     "IsolationForestDetector",
+    "KMeansDetector",
+    "LOFDetector",
     "MADDetector",
+    "OneClassSVMDetector",
     "TukeyDetector",
     "ZScoreDetector",
     "create_crypto_isolation_forest",
@@ -48,6 +56,10 @@ _HOMES: Final = {
     "MADDetector": "detector.library.statistical.mad",
     "TukeyDetector": "detector.library.statistical.quartiles",
     "ZScoreDetector": "detector.library.statistical.zscore",
+    "LOFDetector": "detector.library.learned.local_outlier_factor",
+    "OneClassSVMDetector": "detector.library.learned.one_class_svm",
+    "KMeansDetector": "detector.library.learned.kmeans",
+    "GaussianMixtureDetector": "detector.library.learned.gaussian_mixture",
     "create_crypto_isolation_forest": "detector.library.learned.isolation_forest",
     "load_detector": "detector.library.loading",
 }

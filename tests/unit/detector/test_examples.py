@@ -10,7 +10,11 @@ import pytest
     "module",
     [
         "detector.evaluation.nab",
+        "detector.library.learned.gaussian_mixture",
         "detector.library.learned.isolation_forest",
+        "detector.library.learned.kmeans",
+        "detector.library.learned.local_outlier_factor",
+        "detector.library.learned.one_class_svm",
         "detector.library.statistical.dixon",
         "detector.library.statistical.grubbs",
         "detector.library.statistical.mad",
