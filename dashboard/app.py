@@ -16,6 +16,7 @@ if _ROOT not in sys.path:
 import streamlit as st  # noqa: E402 - found through the path set above, and so are those below
 
 import config  # noqa: E402 - found through the path set above
+from dashboard.archive import StoreArchive  # noqa: E402 - found through the path set above
 from dashboard.desk import TopicDesk  # noqa: E402 - found through the path set above
 from dashboard.feed import FeedParams, Source, TopicFeed  # noqa: E402 - found through the path set above
 from dashboard.screens.frame import show_faults, show_pages  # noqa: E402 - found through the path set above
@@ -23,6 +24,7 @@ from dashboard.state import Limits  # noqa: E402 - found through the path set ab
 from shared import logs, topics  # noqa: E402 - found through the path set above
 from shared.clock import MICROSECONDS_PER_SECOND, SystemClock  # noqa: E402 - found through the path set above
 from shared.errors import ConfigError  # noqa: E402 - found through the path set above
+from shared.store.database import Database  # noqa: E402 - found through the path set above
 from shared.stream.kafka import KafkaBroker  # noqa: E402 - found through the path set above
 from shared.stream.tail import Tail  # noqa: E402 - found through the path set above
 
@@ -65,6 +67,12 @@ def _desk(_settings: config.Settings) -> TopicDesk:
     return TopicDesk(KafkaBroker(config.kafka_params(_settings)))
 
 
+@st.cache_resource(show_spinner=False)
+def _archive(_settings: config.Settings) -> StoreArchive:
+    """Return the process's one way to the store."""
+    return StoreArchive(Database(_settings.database_url.get_secret_value()), SystemClock())
+
+
 def main() -> None:
     """Show the pages, or what is wrong with the settings."""
     try:
@@ -72,7 +80,12 @@ def main() -> None:
     except ConfigError as error:
         show_faults(error.faults)
         return
-    show_pages(_feed(settings), _desk(settings))
+    try:
+        archive = _archive(settings)
+    except ConfigError as error:
+        show_faults(error.faults)
+        return
+    show_pages(_feed(settings), _desk(settings), archive)
 
 
 if __name__ == "__main__":

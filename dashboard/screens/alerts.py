@@ -16,12 +16,13 @@ from dashboard.alerts import (
     channel_grid,
     find_story,
 )
-from dashboard.commands import ANYBODY, LENGTHS_S, SilenceScope, about_incident, actions, silence
+from dashboard.commands import LENGTHS_S, SilenceScope, about_incident, actions, silence
 from dashboard.components import draw_grid, draw_strip
 from dashboard.desk import Desk
 from dashboard.feed import Feed
 from dashboard.health import masthead
 from dashboard.panels import Strip, Tone
+from dashboard.screens.author import author
 from dashboard.state import View
 from dashboard.stories import AlertStory
 from shared.clock import Clock
@@ -148,29 +149,22 @@ def _silence_form(page: AlertsPage, story: AlertStory) -> None:
 
 
 def _ask_about(page: AlertsPage, story: AlertStory, action: AlertAction, length_s: int) -> None:
-    author = _author()
-    page.ask(lambda now_us: about_incident(story, action, author=author, now_us=now_us, length_s=length_s))
+    who = author()
+    page.ask(lambda now_us: about_incident(story, action, author=who, now_us=now_us, length_s=length_s))
 
 
 def _ask_silence(page: AlertsPage, story: AlertStory) -> None:
-    author, asked = _author(), st.session_state
+    who, asked = author(), st.session_state
     page.ask(
         lambda now_us: silence(
             story,
             asked[_SCOPE],
             length_s=LENGTHS_S[asked[_LENGTH]],
             comment=asked[_COMMENT],
-            author=author,
+            author=who,
             now_us=now_us,
         )
     )
-
-
-def _author() -> str:
-    user = st.user.to_dict()
-    # Without sign-in Streamlit may hold an address made up for trials.
-    name = (user.get("email") or user.get("name")) if user.get("is_logged_in") else None
-    return str(name or ANYBODY)
 
 
 def _answer(text: str, tone: Tone) -> None:

@@ -7,9 +7,11 @@ from typing import Final
 
 import streamlit as st
 
+from dashboard.archive import Archive
 from dashboard.desk import Desk
 from dashboard.feed import Feed
 from dashboard.screens.alerts import AlertsPage
+from dashboard.screens.anomalies import AnomaliesPage
 from dashboard.screens.faults import draw_faults
 from dashboard.screens.live import LivePage
 from shared.clock import SystemClock
@@ -17,12 +19,17 @@ from shared.clock import SystemClock
 _STYLE: Final = Path(__file__).parents[1] / "components" / "page.css"
 
 
-def show_pages(feed: Feed, desk: Desk) -> None:
-    """Show the pages, fed by `feed`; what people ask on them goes to `desk`."""
+def show_pages(feed: Feed, desk: Desk, archive: Archive) -> None:
+    """Show the pages, fed by `feed` and `archive`; what people ask for goes to `desk`."""
     clock = SystemClock()
     _configure()
     pages = [
         st.Page(LivePage(feed=feed, clock=clock).draw, title="Live", url_path="live", default=True),
+        st.Page(
+            AnomaliesPage(feed=feed, archive=archive, clock=clock).draw,
+            title="Anomalies",
+            url_path="anomalies",
+        ),
         st.Page(AlertsPage(feed=feed, desk=desk, clock=clock).draw, title="Alerts", url_path="alerts"),
     ]
     chosen = st.navigation(pages, position="hidden")

@@ -249,3 +249,23 @@ class LeaseRow(Base):
     name: Mapped[Key]
     holder: Mapped[Words]
     until_us: Mapped[Big]
+
+
+class LabelRow(Base):
+    """What one person says about one episode; columns as in `shared.store.labels.Label`."""
+
+    __tablename__ = "labels"
+    __table_args__ = (Index(None, "symbol", "start_us"), Index(None, "time_us"))
+
+    episode_id: Mapped[Key]
+    author: Mapped[Key]
+    verdict: Mapped[Words]
+    note: Mapped[Words]
+    time_us: Mapped[Big]
+    symbol: Mapped[Words]
+    exchange: Mapped[Words]
+    kind: Mapped[Words]
+    detector: Mapped[Words]
+    fingerprint: Mapped[Words]
+    start_us: Mapped[Big]
+    end_us: Mapped[Big]

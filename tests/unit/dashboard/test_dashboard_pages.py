@@ -29,11 +29,16 @@ class FixedFeed:
 
 def _live_script(feed: "FixedFeed") -> None:
     # AppTest runs this function's text on its own.
+    from dashboard.archive import StoreArchive  # noqa: PLC0415 - see above
     from dashboard.desk import TopicDesk  # noqa: PLC0415 - see above
     from dashboard.screens.frame import show_pages  # noqa: PLC0415 - see above
+    from shared.clock import SystemClock  # noqa: PLC0415 - see above
+    from shared.store.database import Database  # noqa: PLC0415 - see above
     from shared.stream.memory import MemoryBroker  # noqa: PLC0415 - see above
 
-    show_pages(feed, TopicDesk(MemoryBroker()))
+    # The live page does not open the store.
+    archive = StoreArchive(Database("sqlite:///never/opened.db"), SystemClock())
+    show_pages(feed, TopicDesk(MemoryBroker()), archive)
 
 
 def _faults_script(fault: str) -> None:

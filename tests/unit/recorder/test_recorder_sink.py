@@ -103,6 +103,7 @@ def test_every_topic_is_stored_and_recorded_invalid_records_too(database: Databa
             "deliveries": 0,
             "lifecycle": 0,
             "leases": 0,
+            "labels": 0,
         }
         assert queries.trades(session, symbol="BTC-USDT") == samples.trades(50)
         assert queries.anomalies(session) == [samples.anomaly()]

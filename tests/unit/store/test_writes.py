@@ -36,7 +36,13 @@ ONE_OF_EACH = dict.fromkeys(["trades", "anomalies", "tape_gaps", "quarantines", 
 def test_every_kind_of_event_has_its_table(database: Database) -> None:
     with database.session() as session:
         assert store(session, EVERY_KIND) == ONE_OF_EACH
-        assert queries.counts(session) == {**ONE_OF_EACH, "deliveries": 0, "lifecycle": 0, "leases": 0}
+        assert queries.counts(session) == {
+            **ONE_OF_EACH,
+            "deliveries": 0,
+            "lifecycle": 0,
+            "leases": 0,
+            "labels": 0,
+        }
 
 
 def test_what_is_stored_already_is_no_new_row(database: Database) -> None:
@@ -44,7 +50,13 @@ def test_what_is_stored_already_is_no_new_row(database: Database) -> None:
         store(session, EVERY_KIND)
     with database.session() as session:
         assert store(session, EVERY_KIND) == dict.fromkeys(ONE_OF_EACH, 0)
-        assert queries.counts(session) == {**ONE_OF_EACH, "deliveries": 0, "lifecycle": 0, "leases": 0}
+        assert queries.counts(session) == {
+            **ONE_OF_EACH,
+            "deliveries": 0,
+            "lifecycle": 0,
+            "leases": 0,
+            "labels": 0,
+        }
 
 
 def test_a_batch_may_repeat_itself(database: Database) -> None:
