@@ -21,6 +21,8 @@ from shared.clock import MICROSECONDS_PER_SECOND as US
 from shared.clock import SystemClock
 from shared.codec import decode, encode
 from shared.events import AlertAction, AlertCommand, Anomaly, Trade
+from shared.store.database import Database
+from shared.store.labels import Verdict, labels
 from shared.stream.broker import Producer, TopicPartition
 from shared.stream.kafka import KafkaBroker, KafkaParams
 from shared.topics import ALERT_COMMANDS, topic_of
@@ -177,7 +179,7 @@ def is_up(url: str) -> bool:
 
 
 @contextmanager
-def dashboard(port: int, bootstrap_servers: str, prefix: str) -> Iterator[str]:
+def dashboard(port: int, bootstrap_servers: str, prefix: str, *, database_url: str = "") -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     environment = {
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
@@ -185,6 +187,7 @@ def dashboard(port: int, bootstrap_servers: str, prefix: str) -> Iterator[str]:
         "KAFKA_PARTITIONS": str(PARTITIONS),
         "DASHBOARD_PORT": str(port),
         "DASHBOARD_HISTORY_S": "600",
+        "DATABASE_URL": database_url,
     }
     with running([sys.executable, "-m", "dashboard"], url=url, environment=environment):
         yield url
@@ -311,6 +314,41 @@ def test_an_alert_is_acknowledged_from_the_page(
         assert command.target.startswith("incident")
         expect(page.locator(".st-key-channels").get_by_text("refuses")).to_be_visible()
         page.screenshot(path=tmp_path / "alerts-light.png")
+    assert browsers.complaints == []
+
+
+def test_an_anomaly_is_found_explained_and_labelled(
+    kafka: RunningBroker,
+    kafka_topic_prefix: str,
+    pipeline: Pipeline,
+    free_port: int,
+    browsers: Browsers,
+    tmp_path: Path,
+) -> None:
+    del pipeline
+    store = f"sqlite:///{tmp_path}/store.db"
+    with dashboard(free_port, kafka.bootstrap_servers, kafka_topic_prefix, database_url=store) as url:
+        page = browsers.open(url)
+        page.get_by_role("link", name="Anomalies").click(timeout=SHOWN_WITHIN_MS)
+        found = page.locator(".st-key-anomaly_list").get_by_role("button", name="BNB-USDT", exact=True)
+        found.click(timeout=SHOWN_WITHIN_MS)
+        expect(page.locator(".st-key-anomaly_head").get_by_text(HOSTILE_REASON)).to_be_visible()
+        expect(page.locator(".st-key-shares").get_by_text("notional")).to_be_visible()
+        assert "?id=" in page.url
+        page.get_by_role("radiogroup").get_by_text("false", exact=True).click()
+        page.get_by_label("because").fill("a <b>listing</b>")
+        page.get_by_test_id("stForm").get_by_role("button", name="Label").click()
+        expect(page.locator(".st-key-label").get_by_text("a <b>listing</b>")).to_be_visible(
+            timeout=SHOWN_WITHIN_MS
+        )
+        page.screenshot(path=tmp_path / "anomaly-light.png")
+        assert page.locator("img[src=x]").count() == 0
+        identity = page.url.partition("?id=")[2]
+    database = Database(store)
+    with database.session(read_only=True) as session:
+        (label,) = labels(session)
+    database.close()
+    assert (label.verdict, label.note, label.episode_id) == (Verdict.FALSE, "a <b>listing</b>", identity)
     assert browsers.complaints == []
 
 
