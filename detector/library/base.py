@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 
 from detector.arrays import FloatMatrix, FloatVector
 from detector.library import storage
-from detector.library.errors import NotFittedError, RowCountError, SavedModelError
+from detector.library.errors import NotFittedError, ParameterError, RowCountError, SavedModelError
 from detector.library.storage import Array, Parameter
 from detector.library.tables import Record, Table, column_names, matrix, refuse_constant, single_row
 
@@ -37,7 +37,8 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc] # scikit-learn publish
 
     A scikit-learn estimator: parameters are the arguments of the constructor, `get_params`, `set_params` and
     `clone` work, and it may stand at the end of a Pipeline. Higher scores are stranger, a label is 1 where
-    the score is above `threshold_`. Nothing but `fit` and `partial_fit` changes it.
+    the score is above `threshold_`. Nothing but `fit`, `fit_detect`,
+    `partial_fit` and `set_params` changes it.
 
     Attributes:
         feature_names_in_: d names of the columns it was fitted to; x0, x1 and so on if they had none.
@@ -133,6 +134,17 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc] # scikit-learn publish
         """Return the scores of `score`, higher is stranger as in PyOD."""
         return self.score(rows)
 
+    def set_params(self, **parameters: Parameter) -> Self:
+        """Change parameters; a detector that was fitted must be fitted anew.
+
+        Raises:
+            ValueError: there is no such parameter.
+        """
+        super().set_params(**parameters)
+        if parameters:
+            self._forget()
+        return self
+
     def save(self, folder: Path | str) -> None:
         """Write parameters (JSON) and arrays (npz) into a folder.
 
@@ -172,7 +184,7 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc] # scikit-learn publish
                 raise SavedModelError(path, "its parameters are not those of this version")
             arrays = storage.read_arrays(path, found)
             detector._restore(found.features, arrays)
-        except (TypeError, KeyError, IndexError) as error:
+        except (TypeError, KeyError, IndexError, ParameterError) as error:
             raise SavedModelError(path, f"{type(error).__name__}: {error}") from error
         return detector
 
@@ -198,10 +210,15 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc] # scikit-learn publish
         if len(values) < self._least_rows():
             raise RowCountError(len(values), f"at least {self._least_rows()} are needed")
         refuse_constant(values, names)
+        self._forget()
         scores = self._learn(values)
         self._set_names(names)
         self.medians_ = np.median(values, axis=0)
         return scores
+
+    def _forget(self) -> None:
+        """Be as one that was never fitted, so that a fit that fails leaves nothing half done."""
+        self.__dict__.pop("medians_", None)
 
     def _parameters(self) -> dict[str, Parameter]:
         parameters: dict[str, Parameter] = self.get_params(deep=False)

@@ -128,6 +128,17 @@ class TestDetectorOfTheLibrary:
             copy.score(self.rows)
         np.testing.assert_array_equal(copy.fit(self.rows).score(self.later), made.score(self.later))
 
+    def test_with_other_parameters_it_must_be_fitted_anew(
+        self, entry: LibraryEntry, window: int | None
+    ) -> None:
+        made = self.fitted(entry, window)
+        with pytest.raises(ValueError, match="unheard"):
+            made.set_params(unheard=1)
+        made.score(self.later)
+        made.set_params(**made.get_params())
+        with pytest.raises(NotFittedError):
+            made.score(self.later)
+
     def test_it_ends_a_pipeline(self, entry: LibraryEntry, window: int | None) -> None:
         pipe = Pipeline([("scale", StandardScaler()), ("detector", self.new(entry, window))])
         pipe.fit(self.rows)

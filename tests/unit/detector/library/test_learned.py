@@ -16,7 +16,13 @@ from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
 
 from detector.library import storage
-from detector.library.errors import DetectorError, ParameterError, RowCountError, SavedModelError
+from detector.library.errors import (
+    DetectorError,
+    NotFittedError,
+    ParameterError,
+    RowCountError,
+    SavedModelError,
+)
 from detector.library.learned.base import Learned
 from detector.library.learned.gaussian_mixture import GaussianMixtureDetector
 from detector.library.learned.isolation_forest import (
@@ -130,6 +136,24 @@ def test_samples_that_make_no_model_are_refused() -> None:
     for detector in (KMeansDetector(), GaussianMixtureDetector()):
         with pytest.raises(DetectorError, match="2 different rows are too few"):
             detector.fit(twice)
+
+
+def test_a_fit_that_fails_leaves_no_half_of_a_model() -> None:
+    detector = KMeansDetector().fit(SAMPLE[:, :1])
+    with pytest.raises(DetectorError, match="too few"):
+        detector.fit(np.tile([[0.0], [1.0]], (20, 1)))
+    with pytest.raises(NotFittedError):
+        detector.score(SAMPLE[:, :1])
+
+
+def test_saved_parameters_out_of_bounds_are_refused(tmp_path: Path) -> None:
+    KMeansDetector().fit(SAMPLE).save(tmp_path)
+    path = tmp_path / "detector.json"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"clusters": 8', '"clusters": 0'), encoding="utf-8"
+    )
+    with pytest.raises(SavedModelError, match="clusters must be at least 1"):
+        KMeansDetector.load(tmp_path)
 
 
 def test_a_forest_whose_walks_do_not_end_is_not_loaded(tmp_path: Path) -> None:
