@@ -4,6 +4,7 @@ import multiprocessing
 from collections.abc import Iterator
 from multiprocessing.synchronize import Barrier
 
+import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -14,6 +15,7 @@ from shared import topics
 from shared.errors import ConfigError, StoreError, StoreUnavailableError
 from shared.store import queries
 from shared.store.database import Database
+from shared.store.labels import Label, Verdict, labels, save_label
 from shared.store.tables import Base
 from shared.store.writes import store
 from shared.stream.sink import Received
@@ -80,9 +82,33 @@ def test_every_kind_of_event_is_stored_once_and_read_back(database: Database) ->
         assert queries.anomalies(session) == [samples.anomaly()]
         assert queries.anomaly(session, samples.anomaly().anomaly_id) == samples.anomaly()
         assert queries.trades(session, symbol="BTC-USDT") == samples.trades(5)
-        assert queries.counts(session) == {**first, "deliveries": 0, "lifecycle": 0}
+        others = dict.fromkeys(("deliveries", "lifecycle", "leases", "labels"), 0)
+        assert queries.counts(session) == {**first, **others}
     assert first["trades"] == 5
     assert set(again.values()) == {0}
+
+
+def test_a_label_takes_the_place_of_its_authors_earlier_one(database: Database) -> None:
+    label = Label(
+        episode_id="e",
+        author="ann",
+        verdict=Verdict.REAL,
+        note="a\x00b",
+        time_us=1,
+        symbol="BTC-USDT",
+        exchange="binance",
+        kind="whale",
+        detector="whale",
+        fingerprint="f",
+        start_us=1,
+        end_us=2,
+    )
+    for said in (label, msgspec.structs.replace(label, verdict=Verdict.FALSE, time_us=2)):
+        with database.session() as session:
+            save_label(session, said)
+    with database.session(read_only=True) as session:
+        (kept,) = labels(session)
+    assert (kept.verdict, kept.note, kept.time_us) == (Verdict.FALSE, "a\ufffdb", 2)
 
 
 def test_thousands_of_rows_of_one_batch_are_counted(database: Database) -> None:
