@@ -61,6 +61,7 @@ pictures: export REAL_DATA_DIR := $(REAL_DATA_DIR)
 pictures: $(STAMP) ## draw the pictures of docs/ anew, from the recordings of REAL_DATA_DIR
 	$(BIN)/python -m benchmarks windows --rounds 1 --plot docs/pictures/windows.png
 	$(BIN)/python -m benchmarks calibration --samples 100000 --plot docs/pictures/calibration.png --plot-tail docs/pictures/tail.png
+	$(BIN)/python -m benchmarks engine --rounds 3 --plot docs/pictures/engine.png
 	$(BIN)/python -m benchmarks wash --plot docs/pictures/wash.png
 	$(BIN)/python -m detector explain $(REAL_DATA_DIR)/crash-2025-10-10/binance_trades_2025-10-10_POLUSDT.csv.gz --market POL-USDT --at 2025-10-10T21:43:06.062948 --plot docs/pictures/why.png
 	$(BIN)/python -m detector explain $(REAL_DATA_DIR)/binance-vision/BTCUSDC-aggTrades-2025-10-08.zip --market BTC-USDC --at 2025-10-08T14:08:02.962072 --plot docs/pictures/why-not.png
