@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from alerter.notification import Notification
 from alerter.outbox import TOPIC
 from detector.engine import Engine
 from detector.params import EngineParams
@@ -234,15 +235,21 @@ def pending(database: Database) -> int:
 
 
 def judge_people(verdict: Verdict, database: Database, heard: list[str]) -> None:
-    """Compare what was marked as sent with what people got."""
+    """Compare what was marked as sent with what people got: the reference that stands on each message."""
     with database.session() as session:
-        rows = session.query(DeliveryRow.anomaly_id).filter(
+        rows = session.query(DeliveryRow.payload).filter(
             DeliveryRow.state == DeliveryState.SENT.value,
             DeliveryRow.channel != TOPIC,
             # What does not ring changes a message that is there.
             DeliveryRow.rings.is_(True),
         )
-        sent = {row[0] for row in rows}
-    if unheard := sent - set(heard):
-        verdict.faults.append(f"{len(unheard)} notifications are marked as sent, and nobody got them")
-    verdict.repeated_notifications = len(heard) - len(set(heard))
+        sent = Counter(_reference(decode(row[0], Notification)) for row in rows)
+    got = Counter(heard)
+    if unheard := (sent - got).total():
+        verdict.faults.append(f"{unheard} notifications are marked as sent, and nobody got them")
+    verdict.repeated_notifications = (got - sent).total()
+
+
+def _reference(notification: Notification) -> str:
+    """Return what a message is known by: a digest is about no single anomaly."""
+    return notification.incident_id if notification.digest else notification.anomaly.anomaly_id
